@@ -1,0 +1,42 @@
+"""Money is Decimal with six places inside; this module alone rounds it."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from lib.errors import Invalid
+
+SIX_PLACES = Decimal("0.000001")
+PLACES = {"USD": 2, "USDC": 6, "CREDIT": 2}
+LARGEST = Decimal("99999999999999")
+
+
+def round_money(amount: Decimal) -> Decimal:
+    """To the six places in which amounts are stored."""
+    return amount.quantize(SIX_PLACES, rounding=ROUND_HALF_EVEN)
+
+
+def round_for_payment(amount: Decimal, currency: str) -> Decimal:
+    """To the places in which the currency is paid: cents for USD."""
+    return amount.quantize(Decimal(1).scaleb(-PLACES[currency]), rounding=ROUND_HALF_EVEN)
+
+
+def parse_amount(text: str | Decimal, *, currency: str, field: str = "amount") -> Decimal:
+    """A positive amount as a person or program wrote it. Raises Invalid beside the field."""
+    try:
+        amount = Decimal(text)
+    except (ArithmeticError, ValueError, TypeError):
+        raise Invalid("This is not an amount.", fields={field: ["Write an amount such as 25.00."]}) from None
+    if not amount.is_finite() or amount <= 0 or amount > LARGEST:
+        raise Invalid("The amount must be positive.", fields={field: ["Write an amount above zero."]})
+    if amount != round_for_payment(amount, currency):
+        places = PLACES[currency]
+        message = f"{currency} has at most {places} decimal places."
+        raise Invalid(message, fields={field: [message]})
+    return amount
+
+
+def money_json(amount: Decimal, currency: str) -> dict[str, Any]:
+    """`{"amount": "2.390000", "currency": "USD"}`"""
+    return {"amount": f"{round_money(amount):f}", "currency": currency}
