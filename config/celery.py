@@ -1,0 +1,34 @@
+"""Celery, its two queues and the whole beat schedule in one place.
+
+`control` keeps pods and nodes alive and never waits for listings or mail; `work` does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("gpubroker")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.beat_schedule = {
+    "reconcile-pods": {"task": "pods.tasks.reconcile_pods", "schedule": 1.0},
+    "watch-nodes": {"task": "catalyst.tasks.watch_nodes", "schedule": 1.0},
+    "meter-pods": {"task": "pods.tasks.meter_pods", "schedule": 10.0},
+    "sweep-orphans": {"task": "pods.tasks.sweep_orphans", "schedule": 60.0},
+    "ingest-offers": {"task": "marketplace.tasks.ingest_offers", "schedule": 30.0},
+    "expire-holds": {"task": "billing.tasks.expire_holds", "schedule": 60.0},
+    "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
+    "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},
+}
+app.conf.task_routes = {
+    "pods.tasks.*": {"queue": "control"},
+    "catalyst.tasks.*": {"queue": "control"},
+    "*": {"queue": "work"},
+}
+# A tick that waited longer than its period is worth nothing: the next one does its work.
+for entry in app.conf.beat_schedule.values():
+    entry["options"] = {"expires": max(2.0, float(entry["schedule"]))}

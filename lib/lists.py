@@ -1,0 +1,34 @@
+"""Paging by cursor: newest first, `{"items": […], "next": "…"}`. Ids sort by time, so the cursor is the last id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import models
+
+from lib.errors import Invalid
+
+Row = TypeVar("Row", bound=models.Model)
+MAX_LIMIT = 200
+
+
+def page_of(
+    rows: models.QuerySet[Row], *, limit: int, cursor: str | None, show: Callable[[Row], Any]
+) -> dict[str, Any]:
+    """One page of rows with UUIDv7 keys. `limit` is 1…200; a cursor that we did not make is refused."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("limit is out of range.", fields={"limit": [f"Ask for 1 to {MAX_LIMIT} rows."]})
+    if cursor:
+        rows = rows.filter(pk__lt=_parse_cursor(cursor))
+    found = list(rows.order_by("-pk")[: limit + 1])
+    following = found[limit - 1].pk.hex if len(found) > limit else None
+    return {"items": [show(row) for row in found[:limit]], "next": following}
+
+
+def _parse_cursor(cursor: str) -> UUID:
+    try:
+        return UUID(hex=cursor)
+    except ValueError:
+        raise Invalid("This cursor is not one of ours.", fields={"cursor": ["Take it from `next`."]}) from None

@@ -1,0 +1,91 @@
+"""Numbers as people read them: money with its unit, bytes, spans of time. Loaded in every template."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from django import template
+from django.utils import formats
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from lib.clock import now
+
+register = template.Library()
+
+
+@register.filter
+def usd(amount: Decimal | float | None, places: int = 2) -> str:
+    """`$2.39`; small prices keep the digits that matter: `$0.0042`. A dash when there is none."""
+    if amount is None:
+        return "—"
+    value = Decimal(str(amount))
+    if value and abs(value) < Decimal("0.1") and places == 2:
+        places = 4 if abs(value) >= Decimal("0.001") else 6
+    sign = "−" if value < 0 else ""
+    return f"{sign}${formats.number_format(abs(value), decimal_pos=places, force_grouping=True)}"
+
+
+@register.filter
+def money(amount: Decimal | None, currency: str) -> str:
+    if amount is None:
+        return "—"
+    if currency == "USD":
+        return usd(amount)
+    unit = _("credits") if currency == "CREDIT" else currency
+    return f"{formats.number_format(amount, decimal_pos=2, force_grouping=True)} {unit}"
+
+
+@register.filter
+def number(value: float | None, places: int = 0) -> str:
+    if value is None:
+        return "—"
+    return formats.number_format(value, decimal_pos=places, force_grouping=True)
+
+
+@register.filter
+def bytes_short(value: float | None) -> str:
+    if value is None:
+        return "—"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(value) < 1000 or unit == "TB":
+            return f"{formats.number_format(value, decimal_pos=0 if unit == 'B' else 1)} {unit}"
+        value /= 1000
+    return "—"
+
+
+@register.filter
+def span(seconds: float | None) -> str:
+    """`8.4 s`, `3 min 10 s`, `7 h 19 min`, `2 d 4 h`."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:
+        return f"{formats.number_format(seconds, decimal_pos=1)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    if hours == 0:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    days, hours_left = divmod(hours, 24)
+    if days == 0:
+        return f"{hours} h {minutes_left} min" if minutes_left else f"{hours} h"
+    return f"{days} d {hours_left} h" if hours_left else f"{days} d"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    if moment is None:
+        return _("never")
+    seconds = (now() - moment).total_seconds()
+    if seconds < 5:
+        return _("now")
+    if seconds < 60:
+        return _("%(n)d s ago") % {"n": seconds}
+    if seconds < 3600:
+        return _("%(n)d min ago") % {"n": seconds // 60}
+    if seconds < 48 * 3600:
+        return _("%(n)d h ago") % {"n": seconds // 3600}
+    days = int(seconds // 86400)
+    return ngettext("%(n)d day ago", "%(n)d days ago", days) % {"n": days}
