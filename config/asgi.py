@@ -1,0 +1,29 @@
+"""ASGI: pages and API by Django, everything below /ws/ by the apps' consumers."""
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs the apps loaded)
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+
+# While the apps grow side by side, those that have sockets already are taken.
+routes = [
+    route
+    for app in ("marketplace", "pods", "notifications", "console", "catalyst")
+    if find_spec(f"{app}.sockets")
+    for route in import_module(f"{app}.sockets").routes
+]
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(routes))),
+    }
+)

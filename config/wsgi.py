@@ -1,0 +1,8 @@
+"""WSGI for installations that serve pages by WSGI workers and sockets by daphne."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()
