@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organisation
 from catalyst.states import NodeStatus
 from lib.ids import encode_id, new_id
-from pods.models import Placement, Pod
+from pods.models import Pod
 
 
 class NodeToken(models.Model):
@@ -53,6 +54,9 @@ class Node(models.Model):
     ram_gb = models.FloatField(_("RAM offered, GB"), default=0)
     disk_gb = models.FloatField(_("disk offered, GB"), default=0)
     slots = models.PositiveSmallIntegerField(_("pods at once"), default=1)
+    price_per_hour = models.DecimalField(
+        _("price of a slot, USD/h"), max_digits=20, decimal_places=6, default=Decimal("0.02")
+    )
     region = models.CharField(_("region"), max_length=80, blank=True)
     country = models.CharField(_("country"), max_length=2, blank=True)
     boot_id = models.CharField(max_length=64, blank=True)
@@ -74,34 +78,22 @@ class Node(models.Model):
         return encode_id("nod", self.pk)
 
 
-class NodeCommand(models.Model):
-    """The outbox to an agent: sent again after each reconnect until the agent says that it is done."""
+class BeatIngest(models.Model):
+    """A process that receives beats, and since when it has done so without a gap, by the database's clock.
 
-    class Kind(models.TextChoices):
-        START = "start", _("start")
-        STOP = "stop", _("stop")
-        SIGNAL = "signal", _("signal")
+    Leases that ran out while nobody listened say nothing about the nodes.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="commands")
-    placement = models.ForeignKey(Placement, on_delete=models.CASCADE, null=True, related_name="+")
-    kind = models.CharField(max_length=8, choices=Kind.choices)
-    # What the agent needs beside the ids; the environment stays sealed in the pod's row until it is sent.
-    body = models.JSONField(default=dict)
-    created_at = models.DateTimeField(db_default=Now())
-    done_at = models.DateTimeField(null=True, blank=True)
-    ok = models.BooleanField(null=True)
-    message = models.CharField(max_length=500, blank=True)
+    steady_since = models.DateTimeField()
+    beat_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        verbose_name = _("node command")
-        verbose_name_plural = _("node commands")
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["node", "created_at"], condition=Q(done_at=None), name="command_open"),
-        ]
+        verbose_name = _("beat ingest")
+        verbose_name_plural = _("beat ingests")
 
     def __str__(self) -> str:
-        return f"{self.kind} → {self.node}"
+        return str(self.id)
 
 
 class NodePod(models.Model):
@@ -122,7 +114,9 @@ class NodePod(models.Model):
     placement_key = models.CharField(max_length=120, unique=True)
     pod = models.ForeignKey(Pod, on_delete=models.PROTECT, related_name="node_pods")
     epoch = models.PositiveIntegerField()
+    slot = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=12, choices=State.choices, default=State.ASKED)
+    reason = models.CharField(max_length=24, blank=True)
     exit_code = models.IntegerField(null=True)
     restarts = models.PositiveIntegerField(default=0)
     ports = models.JSONField(default=dict, blank=True)
@@ -136,10 +130,45 @@ class NodePod(models.Model):
         verbose_name_plural = _("pods on nodes")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["pod", "epoch"], name="node_pod_once"),
+            models.UniqueConstraint(
+                fields=["node", "slot"],
+                condition=Q(state__in=["asked", "starting", "running", "restarting"]),
+                name="node_slot_once",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.pod_id} epoch {self.epoch} on {self.node_id}"
+
+
+class NodeCommand(models.Model):
+    """The outbox to an agent: sent again after each reconnect until the agent says that it is done."""
+
+    class Kind(models.TextChoices):
+        START = "start", _("start")
+        STOP = "stop", _("stop")
+        SIGNAL = "signal", _("signal")
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="commands")
+    node_pod = models.ForeignKey(NodePod, on_delete=models.CASCADE, related_name="commands")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    # What the agent needs beside the ids; the environment stays sealed in the pod's row until it is sent.
+    body = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True, blank=True)
+    ok = models.BooleanField(null=True)
+    message = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("node command")
+        verbose_name_plural = _("node commands")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["node", "created_at"], condition=Q(done_at=None), name="command_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} → {self.node}"
 
 
 class Checkpoint(models.Model):

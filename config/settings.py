@@ -227,8 +227,16 @@ PAYPAL_CLIENT_SECRET = env("PAYPAL_CLIENT_SECRET")
 PAYPAL_WEBHOOK_ID = env("PAYPAL_WEBHOOK_ID")
 FORCE_COUNTRY = env("GPUBROKER_FORCE_COUNTRY")
 
-# Catalyst
+# Files and Catalyst
 FILES_DIR = STATE_DIR / "files"
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": FILES_DIR}},
+    "chunks": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": FILES_DIR / "chunks"},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 EXPECT_NODES = env("NODES", "0") != "0"
 NODE_BEAT_SECONDS = 1.0
 NODE_LEASE_SECONDS = 6.0

@@ -1,0 +1,45 @@
+"""Our nodes as offers of the provider `catalyst`: one offer a node, as many units as it has free slots."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from catalyst.models import Node
+from catalyst.nodes import free_slots
+from catalyst.states import NodeStatus
+from marketplace.ingest import upsert_offers
+from marketplace.providers.base import RawOffer
+
+SLUG = "catalyst"
+
+
+def list_node_offers() -> list[RawOffer]:
+    """Offers of all nodes that take new pods now. A full node is still named, with nothing available."""
+    return [_offer_of(node) for node in Node.objects.filter(status=NodeStatus.ALIVE, archived_at=None)]
+
+
+def publish_offers() -> None:
+    """Tell the market at once; the regular listing says the same half a minute later."""
+    upsert_offers(SLUG, list_node_offers())
+
+
+def _offer_of(node: Node) -> RawOffer:
+    cards = node.machine.get("gpus") or []
+    return RawOffer(
+        ref=str(node.pk),
+        gpu_name=cards[0]["name"] if cards else "cpu",
+        gpu_count=1,
+        vram_gb=round(cards[0]["vram_mb"] / 1024, 1) if cards else 0.0,
+        price_per_hour=Decimal(node.price_per_hour),
+        vcpus=round(node.vcpus / (len(cards) or 1), 2),
+        ram_gb=round(node.ram_gb / node.slots, 2),
+        disk_gb=round(node.disk_gb / node.slots, 2),
+        region=node.region,
+        country=node.country,
+        tier="local" if node.is_local else "operator",
+        reliability=None,
+        available_count=len(free_slots(node)),
+        disk_price_gb_month=Decimal(0),
+        egress_price_gb=Decimal(0),
+        extra={"node": node.name},
+    )
