@@ -12,6 +12,7 @@ import requests
 from django.db import connections
 from prometheus_client import Histogram
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 SECONDS = Histogram("outgoing_http_seconds", "Time of outgoing calls", ["service", "outcome"])
 MAX_BYTES = 8 * 1024 * 1024
@@ -102,6 +103,42 @@ def call(
     raise AssertionError("unreachable")
 
 
+def read_stream(
+    service: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    quiet_s: float = 2.0,
+    timeout_s: float = 10.0,
+    max_bytes: int = MAX_BYTES,
+) -> Answer:
+    """What a server-sent stream holds by now: until it ends, is silent for `quiet_s`, or reaches a bound.
+
+    Reaching a bound is no failure: the caller resumes from the last event that it got.
+    """
+    guard_no_transaction()
+    deadline, parts, size = time.monotonic() + timeout_s, [], 0
+    try:
+        with _session.get(
+            url, headers=dict(headers or {}), params=params, timeout=quiet_s, stream=True, allow_redirects=False
+        ) as response:
+            try:
+                while size < max_bytes and time.monotonic() < deadline:
+                    part = response.raw.read1(64 * 1024, decode_content=True)
+                    if not part:
+                        break
+                    parts.append(part)
+                    size += len(part)
+            except (TimeoutError, HTTPError):
+                response.raw.close()  # a silent or broken stream is not put back into the pool
+            return Answer(response.status_code, response.headers, b"".join(parts)[:max_bytes])
+    except requests.Timeout:
+        raise HttpFailed(service, "timeout") from None
+    except requests.RequestException:
+        raise HttpFailed(service, "connection") from None
+
+
 def _call_once(
     service: str,
     method: str,
@@ -145,5 +182,3 @@ def _read_bounded(service: str, response: requests.Response, deadline: float, ma
             raise HttpFailed(service, "timeout")
         parts.append(part)
     return b"".join(parts)
-
-

@@ -1,0 +1,1 @@
+"""Akash: a decentralised market. Its prices only."""

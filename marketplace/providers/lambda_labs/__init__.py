@@ -1,0 +1,1 @@
+"""Lambda: whole machines by the hour."""

@@ -1,0 +1,1 @@
+"""RunPod: pods in its own and its partners' data centres."""

@@ -1,0 +1,1 @@
+"""Vast.ai: a marketplace of hosts, on demand and by bid."""
