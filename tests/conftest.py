@@ -1,0 +1,152 @@
+"""Real servers for every test. This file runs before Django's settings load, and says where the servers will be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from lib.local.ports import LOOPBACK
+from lib.local.postgres import OWNER
+from lib.local.process import Program
+from tests.servers import Servers
+
+servers = Servers()
+os.environ.update(servers.environment())
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER_FIXTURES = {"page", "context", "browser", "new_context"}
+NO_CHROMIUM = "Chromium is not installed (Debian, Ubuntu: apt-get install chromium)"
+
+
+def pytest_configure() -> None:
+    # Reading a setting makes pytest-django set Django up, which it does only when settings are there already.
+    from django.conf import settings
+
+    assert settings.SANDBOX
+    # The real hash takes 0.2 s of processor time on purpose.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not session.config.option.collectonly:
+        servers.start()
+
+
+def pytest_unconfigure() -> None:
+    servers.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
+    if not CHROMIUM:
+        _refuse_or_skip([item for item in items if item.get_closest_marker("browser")])
+    items.sort(key=lambda item: "e2e" in item.path.parts)  # stable: the whole journeys come last
+
+
+def _refuse_or_skip(browser_tests: list[pytest.Item]) -> None:
+    if browser_tests and os.environ.get("REQUIRE_BROWSER") == "1":
+        raise pytest.UsageError(f"{NO_CHROMIUM}, and REQUIRE_BROWSER=1 asks for it.")
+    for item in browser_tests:
+        item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_CHROMIUM in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.write_line(f"{count} browser tests skipped: {NO_CHROMIUM}.", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> None:
+    """Migrate as the owner; the tests then sign in as the application, with no more rights than it has."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from config.settings import database_from_url
+
+    application = dict(connection.settings_dict)
+    with django_db_blocker.unblock():
+        connection.settings_dict.update(database_from_url(os.environ["DATABASE_OWNER_URL"]))
+        call_command("migrate", verbosity=0, interactive=False)
+        connection.close()
+        connection.settings_dict.update(application)
+    connection.ops.execute_sql_flush = _flush_as_owner  # type: ignore[method-assign]
+
+
+def _flush_as_owner(sql_list: list[str]) -> None:
+    """What empties the tables after a test with real commits: the application itself may not TRUNCATE."""
+    with psycopg.connect(servers.database_url(OWNER)) as connection:
+        for statement in sql_list:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test sees another one's rate limits and lock-outs."""
+    yield
+    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+        from django.core.cache import cache
+
+        cache.delete_pattern("*")  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    slug: str
+    url: str
+
+    def healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/sandbox/health", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+@pytest.fixture(scope="session")
+def peer() -> Callable[[str], Peer]:
+    """`peer("vast")`: that sandbox peer, started at the first call, at the address which settings.PROVIDER_URLS has."""
+    started: dict[str, Peer] = {}
+
+    def start(slug: str) -> Peer:
+        if slug not in started:
+            port = servers.peer_ports[slug]
+            new = Peer(slug, f"http://{LOOPBACK}:{port}")
+            state = servers.folder / "peers" / f"{slug}.sqlite3"
+            state.parent.mkdir(exist_ok=True)
+            argv = [sys.executable, "-m", "sandbox", slug, "--host", LOOPBACK, "--port", str(port), "--seed", "7"]
+            argv += ["--state", str(state), "--facts", "marketplace/data/list_prices.csv"]
+            servers.start_program(Program(f"peer-{slug}", tuple(argv), ready=new.healthy))
+            started[slug] = new
+        return started[slug]
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": arguments}
+
+
+@pytest.fixture(autouse=True)
+def _allow_database_beside_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playwright's synchronous API runs an event loop in the thread of the test, which Django would refuse."""
+    if request.node.get_closest_marker("browser"):
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
