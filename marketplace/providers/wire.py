@@ -252,7 +252,10 @@ class Row:
         return self.price(key)
 
     def flag(self, key: str) -> bool:
-        return self._value.get(key) is True
+        value = self._value.get(key)
+        if not isinstance(value, bool):
+            raise RefusedRow(f"{key} is not true or false")
+        return value
 
 
 def read_offers(

@@ -33,12 +33,12 @@ class Adapter:
 
 
 def _read_offer(row: Row) -> Iterator[RawOffer]:
+    model, ram, interface = row.text("model", limit=60), row.text("ram", limit=20), row.text("interface", limit=20)
     if not row.has("price"):
         return  # nobody has bid lately
     price = row.child("price")
     if price.text("currency", limit=10) != "USD":
         raise RefusedRow("the price is not in USD")
-    model, ram, interface = row.text("model", limit=60), row.text("ram", limit=20), row.text("interface", limit=20)
     size = RAM.fullmatch(ram)
     if size is None or not VRAM_GB[0] <= int(size[1]) <= VRAM_GB[1]:
         raise RefusedRow(f"{model}: “{ram}” is no amount of VRAM")

@@ -154,11 +154,11 @@ def _read_catalog(row: Row, *, cloud: str) -> Iterator[RawOffer]:
 
 
 def _read_price(row: Row, *, cloud: str) -> Iterator[RawOffer]:
-    key = f"{cloud.lower()}Price"
+    gpu, key = row.text("id", limit=80), f"{cloud.lower()}Price"
     if not row.maybe_price(key):
         return  # the type is not in this cloud
     card = Card(
-        gpu=row.text("id", limit=80),
+        gpu=gpu,
         vram_gb=row.number("memoryInGb", low=VRAM_GB[0], high=VRAM_GB[1]),
         each=row.price(key),
         most=row.count("maxGpuCount", low=0),

@@ -80,7 +80,8 @@ class Adapter:
 
     def _refuse_other_terms(self, instance: Instance, row: Row, request: LaunchRequest) -> None:
         """Vast bills on-demand without a word when a bid is not understood: what was not asked for is ended."""
-        if row.flag("is_bid") != (request.kind == "spot"):
+        is_bid = row.has("is_bid") and row.flag("is_bid")
+        if is_bid != (request.kind == "spot"):
             self.terminate(instance.ref)
             raise Rejected(f"{self.name}: the instance was not created as {request.kind}; it was ended.")
         highest = request.max_price_per_hour

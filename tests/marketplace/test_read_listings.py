@@ -1,0 +1,393 @@
+"""A provider's listing becomes offers in our units; what cannot be true is refused, counted and never offered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from marketplace.providers.akash.adapter import Adapter as Akash
+from marketplace.providers.base import (
+    BadAnswer,
+    BadKey,
+    NoFunds,
+    ProviderError,
+    RateLimited,
+    RawOffer,
+    Rejected,
+    Unreachable,
+)
+from marketplace.providers.lambda_labs.adapter import Adapter as Lambda
+from marketplace.providers.runpod.adapter import Adapter as RunPod
+from marketplace.providers.vast.adapter import Adapter as Vast
+from tests.marketplace.scripted import KEY, Scripted, scripted_provider
+
+VAST_OFFER: dict[str, Any] = {
+    "id": 11684738,
+    "machine_id": 22990,
+    "gpu_name": "RTX 4090",
+    "num_gpus": 2,
+    "gpu_ram": 24564,
+    "cpu_cores": 96,
+    "cpu_cores_effective": 24.0,
+    "cpu_ram": 64393,
+    "disk_space": 1607.875,
+    "dph_base": 0.24666666666666665,
+    "dph_total": 0.2466759259259259,
+    "min_bid": 0.2,
+    "storage_cost": 0.0013333333333333335,
+    "inet_down": 105.9,
+    "inet_up": 77.7,
+    "inet_up_cost": 0.0,
+    "reliability2": 0.9700835,
+    "verification": "verified",
+    "geolocation": "Guangxi, CN",
+    "duration": 13356528.56,
+    "direct_port_count": 249,
+    "cuda_max_good": 12.2,
+    "hosting_type": 0,
+}
+RUNPOD_GPU: dict[str, Any] = {
+    "id": "NVIDIA GeForce RTX 4090",
+    "name": "RTX 4090",
+    "manufacturer": "NVIDIA",
+    "memory": 24,
+    "secure": True,
+    "community": True,
+    "price": {"secure": 0.44, "community": 0.31, "serverless": 1.1},
+    "maxCount": {"secure": 8, "community": 4},
+    "availability": "HIGH",
+    "dataCenters": [
+        {"id": "US-KS-2", "name": "US Kansas 2", "availability": "HIGH"},
+        {"id": "EU-RO-1", "name": "EU Romania 1", "availability": "NONE"},
+    ],
+}
+LAMBDA_TYPE: dict[str, Any] = {
+    "instance_type": {
+        "name": "gpu_8x_h100_sxm5gdr",
+        "description": "8x H100 (80 GB SXM5)",
+        "gpu_description": "H100 (80 GB SXM5)",
+        "price_cents_per_hour": 3592,
+        "specs": {"vcpus": 208, "memory_gib": 1800, "storage_gib": 24780, "gpus": 8},
+    },
+    "regions_with_capacity_available": [{"name": "us-west-1", "description": "California, USA"}],
+}
+AKASH_MODEL: dict[str, Any] = {
+    "vendor": "nvidia",
+    "model": "rtx4090",
+    "ram": "24Gi",
+    "interface": "PCIe",
+    "availability": {"total": 40, "available": 12},
+    "providerAvailability": {"total": 9, "available": 4},
+    "price": {"currency": "USD", "min": 0.2, "max": 0.9, "avg": 0.41, "weightedAverage": 0.4, "med": 0.38},
+}
+
+
+@pytest.fixture
+def provider() -> Iterator[Scripted]:
+    with scripted_provider() as script:
+        yield script
+
+
+def vast_listing(provider: Scripted, *rows: Any) -> tuple[list[RawOffer], list[str]]:
+    provider.say("POST", "/api/v0/bundles/", {"offers": [VAST_OFFER, *rows]})
+    adapter = Vast(provider.account())
+    return adapter.list_offers(), adapter.refused
+
+
+def test_vast_offers_in_our_units_on_demand_and_by_bid(provider: Scripted) -> None:
+    offers, refused = vast_listing(provider)
+    assert refused == []
+    assert {offer.kind: offer.price_per_hour for offer in offers} == {
+        "on_demand": Decimal("0.246667"),
+        "spot": Decimal("0.2"),
+    }
+    offer = offers[0]
+    assert (offer.ref, offer.gpu_name, offer.gpu_count) == ("11684738", "RTX 4090", 2)
+    assert offer.vram_gb == pytest.approx(23.99, abs=0.01)
+    assert offer.ram_gb == pytest.approx(64393 / 1024 * 24 / 96)
+    assert (offer.vcpus, offer.disk_gb, offer.net_down_mbps) == (24.0, 1607.875, 105.9)
+    assert (offer.country, offer.verified, offer.tier) == ("CN", True, "community")
+    assert offer.disk_price_gb_month == Decimal("0.001333")
+    assert offer.egress_price_gb == 0
+    assert offer.max_duration_s == 13356528
+
+
+def test_vast_is_asked_for_both_kinds_and_for_unverified_machines_too(provider: Scripted) -> None:
+    vast_listing(provider)
+    bodies = [asked.body for asked in provider.calls("POST")]
+    assert [body["type"] for body in bodies] == ["on-demand", "bid"]
+    assert all(body["verified"] == {"in": [True, False]} for body in bodies)
+
+
+def test_vast_lists_without_a_key(provider: Scripted) -> None:
+    provider.say("POST", "/api/v0/bundles/", {"offers": [VAST_OFFER]})
+    assert Vast(provider.account(key="")).list_offers()
+    assert "Authorization" not in provider.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("dph_base", value) for value in (-0.2, 0, "0.2", None, 1e9, True, [], 1e-9)),
+        *(("num_gpus", value) for value in (0, -1, 1.5, "2", None, True, 10**6)),
+        *(("gpu_ram", value) for value in (0, -24564, 12, 1e12, None, "24 GB")),
+        *(("gpu_name", value) for value in ("", "  ", "x" * 500, "RTX\x00 4090", "\ud800", "a\nb", None, 4090, {})),
+        *(("id", value) for value in (None, -1, 1.5, "", "x" * 500, [], True)),
+        *(("geolocation", value) for value in ("\x00", 7, "x" * 900)),
+        *(("storage_cost", value) for value in (-1, "free", True)),
+    ],
+)
+def test_a_row_that_cannot_be_true_is_refused_alone(provider: Scripted, field: str, value: Any) -> None:
+    offers, refused = vast_listing(provider, {**VAST_OFFER, "id": 2, field: value})
+    assert {offer.ref for offer in offers if offer.kind == "on_demand"} == {"11684738"}
+    assert refused
+    assert all(len(reason) < 200 for reason in refused)
+
+
+@pytest.mark.parametrize("row", [None, 7, "offer", [], {}])
+def test_a_row_that_is_no_row_is_refused_alone(provider: Scripted, row: Any) -> None:
+    offers, refused = vast_listing(provider, row)
+    assert len(offers) == 2
+    assert len(refused) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "attribute"),
+    [
+        ("cpu_cores", None, "ram_gb"),
+        ("inet_down", -5, "net_down_mbps"),
+        ("reliability2", 7, "reliability"),
+        ("duration", None, "max_duration_s"),
+        ("disk_space", "much", "disk_gb"),
+    ],
+)
+def test_what_is_only_nice_to_know_becomes_unknown(provider: Scripted, field: str, value: Any, attribute: str) -> None:
+    offers, refused = vast_listing(provider, {**VAST_OFFER, "id": 2, field: value})
+    assert refused == []
+    second = next(offer for offer in offers if offer.ref == "2")
+    if attribute != "ram_gb":
+        assert getattr(second, attribute) is None
+
+
+def test_an_offer_named_twice_counts_once(provider: Scripted) -> None:
+    offers, refused = vast_listing(provider, VAST_OFFER)
+    assert len(offers) == 2
+    assert "named twice" in refused[0]
+
+
+LISTINGS: list[tuple[type[Vast | RunPod | Lambda | Akash], str, str]] = [
+    (Vast, "POST", "/api/v0/bundles/"),
+    (RunPod, "GET", "/v2/catalog/gpus"),
+    (Lambda, "GET", "/api/v1/instance-types"),
+    (Akash, "GET", "/v1/gpu-prices"),
+]
+
+
+@pytest.mark.parametrize(("adapter", "method", "path"), LISTINGS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"<!doctype html><h1>502</h1>", b"null", b"[]", b'"offers"', b"{}", b"{", b"\xff\xfe", b"1e999999999999999999"),
+        *(b'{"offers": 1, "gpus": 1, "data": 1, "models": 1}', b"[" * 200_000),
+        *(b'{"offers": [{}], "gpus": [{}], "data": {"a": {}}, "models": [{}]}', b'{"offers": [NaN]}'),
+    ],
+)
+def test_a_wholly_wrong_answer_is_raised(
+    provider: Scripted, adapter: type[Vast], method: str, path: str, body: bytes
+) -> None:
+    provider.say(method, path, body)
+    with pytest.raises(BadAnswer):
+        adapter(provider.account()).list_offers()
+
+
+@pytest.mark.parametrize(("adapter", "method", "path"), LISTINGS)
+def test_an_empty_market_is_no_error(provider: Scripted, adapter: type[Vast], method: str, path: str) -> None:
+    provider.say(method, path, {"offers": [], "gpus": [], "data": {}, "models": []})
+    assert adapter(provider.account()).list_offers() == []
+
+
+@pytest.mark.parametrize(("adapter", "method", "path"), LISTINGS)
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (301, BadAnswer),
+        (400, ProviderError),
+        (401, BadKey),
+        (402, NoFunds),
+        (403, BadKey),
+        (422, ProviderError),
+        (429, RateLimited),
+        (500, Unreachable),
+        (503, Unreachable),
+    ],
+)
+def test_every_status_has_its_error(
+    provider: Scripted, adapter: type[Vast], method: str, path: str, status: int, error: type[ProviderError]
+) -> None:
+    echo = f"the key {KEY} is wrong"
+    wordings: list[Any] = [
+        {"error": "invalid_args", "msg": echo},
+        {"title": "Wrong", "detail": echo, "status": status},
+        {"error": {"code": "global/unknown", "message": echo}},
+        {"message": echo},
+        b"<html>",
+        b"\x00\x01",
+        {"error": [], "detail": 7, "errors": "x"},
+    ]
+    for wording in wordings:
+        provider.answers.clear()
+        provider.say(method, path, wording, status=status, Retry_After="17")
+        with pytest.raises(error) as raised:
+            adapter(provider.account()).list_offers()
+        text = repr(raised.value) + str(raised.value) + raised.value.message + raised.value.detail
+        assert KEY not in text
+        assert raised.value.__cause__ is None
+        if isinstance(raised.value, RateLimited):
+            assert raised.value.retry_after_s == 17
+
+
+def test_vast_tells_its_limit_in_the_text_alone(provider: Scripted) -> None:
+    words = b"API requests too frequent: endpoint threshold=6.5"
+    provider.say("POST", "/api/v0/bundles/", words, status=429, Content_Type="text/plain")
+    with pytest.raises(RateLimited) as raised:
+        Vast(provider.account()).list_offers()
+    assert raised.value.retry_after_s == 6.5
+
+
+@pytest.mark.parametrize("key", ["clé", "line\nbreak", "tab\tkey", "\x00"])
+def test_a_key_that_no_header_can_carry_is_a_bad_key(provider: Scripted, key: str) -> None:
+    for adapter in (Vast, RunPod, Lambda, Akash):
+        with pytest.raises(BadKey) as raised:
+            adapter(provider.account(key=key))
+        assert key not in str(raised.value)
+
+
+def test_runpod_offers_by_count_cloud_and_data_centre(provider: Scripted) -> None:
+    provider.say("GET", "/v2/catalog/gpus", {"gpus": [RUNPOD_GPU]})
+    adapter = RunPod(provider.account())
+    offers = adapter.list_offers()
+    assert adapter.refused == []
+    assert [(o.tier, o.gpu_count, o.price_per_hour) for o in offers] == [
+        ("secure", 1, Decimal("0.44")),
+        ("secure", 2, Decimal("0.88")),
+        ("secure", 4, Decimal("1.76")),
+        ("secure", 8, Decimal("3.52")),
+        ("community", 1, Decimal("0.31")),
+        ("community", 2, Decimal("0.62")),
+        ("community", 4, Decimal("1.24")),
+    ]
+    assert {(o.region, o.country, o.available_count) for o in offers} == {("US-KS-2", "US", None)}
+    assert {asked.query for asked in provider.asked} == {
+        "include=AVAILABILITY&product=POD&count=1&cloud=SECURE",
+        "include=AVAILABILITY&product=POD&count=1&cloud=COMMUNITY",
+    }
+
+
+def test_runpod_without_stock_is_listed_as_not_available(provider: Scripted) -> None:
+    gone = {**deepcopy(RUNPOD_GPU), "availability": "NONE", "dataCenters": []}
+    provider.say("GET", "/v2/catalog/gpus", {"gpus": [gone]})
+    offers = RunPod(provider.account()).list_offers()
+    assert {(offer.region, offer.available_count) for offer in offers} == {("", 0)}
+
+
+def test_runpod_without_a_key_reads_the_graphql_price_list(provider: Scripted) -> None:
+    cards = [
+        {
+            "id": "NVIDIA RTX A4000",
+            "displayName": "RTX A4000",
+            "memoryInGb": 16,
+            "maxGpuCount": 2,
+            "securePrice": 0.25,
+            "communityPrice": 0.17,
+            "lowestPrice": {"stockStatus": "High", "uninterruptablePrice": 0.25},
+        },
+        {
+            "id": "AMD Instinct MI300X OAM",
+            "memoryInGb": 192,
+            "maxGpuCount": 1,
+            "securePrice": 2.39,
+            "communityPrice": 0,
+            "lowestPrice": {"stockStatus": None, "uninterruptablePrice": None},
+        },
+    ]
+    provider.say("POST", "/graphql", {"data": {"gpuTypes": cards}})
+    offers = RunPod(provider.account(key="")).list_offers()
+    assert [(o.gpu_name, o.tier, o.gpu_count, str(o.price_per_hour), o.available_count) for o in offers] == [
+        ("NVIDIA RTX A4000", "secure", 1, "0.250000", None),
+        ("NVIDIA RTX A4000", "secure", 2, "0.500000", None),
+        ("AMD Instinct MI300X OAM", "secure", 1, "2.390000", 0),
+        ("NVIDIA RTX A4000", "community", 1, "0.170000", None),
+        ("NVIDIA RTX A4000", "community", 2, "0.340000", None),
+    ]
+
+
+def test_a_graphql_error_is_a_bad_answer_though_its_status_is_200(provider: Scripted) -> None:
+    provider.say("POST", "/graphql", {"errors": [{"message": "no"}]})
+    with pytest.raises(BadAnswer):
+        RunPod(provider.account(key="")).list_offers()
+
+
+def test_lambda_offers_in_dollars_for_each_region_with_capacity(provider: Scripted) -> None:
+    full = {**deepcopy(LAMBDA_TYPE), "regions_with_capacity_available": []}
+    full["instance_type"]["name"] = "gpu_8x_full"
+    plain = deepcopy(LAMBDA_TYPE)
+    plain["instance_type"] |= {"name": "cpu_4x", "gpu_description": "N/A", "specs": {"gpus": 0}}
+    data = {"gpu_8x_h100_sxm5gdr": LAMBDA_TYPE, "gpu_8x_full": full, "cpu_4x": plain}
+    provider.say("GET", "/api/v1/instance-types", {"data": data})
+    adapter = Lambda(provider.account())
+    offers = adapter.list_offers()
+    assert adapter.refused == []
+    assert [(o.ref, o.region, o.country, o.available_count) for o in offers] == [
+        ("gpu_8x_h100_sxm5gdr|us-west-1", "us-west-1", "US", None),
+        ("gpu_8x_full|", "", "", 0),
+    ]
+    assert {(o.price_per_hour, o.gpu_count, o.vram_gb, o.gpu_name) for o in offers} == {
+        (Decimal("35.92"), 8, 80.0, "H100 (80 GB SXM5)")
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("global/invalid-api-key", 401, BadKey),
+        ("global/account-inactive", 403, BadKey),
+        ("global/quota-exceeded", 400, Rejected),
+        ("global/invalid-parameters", 400, Rejected),
+    ],
+)
+def test_lambda_errors_go_by_their_code(
+    provider: Scripted, code: str, status: int, error: type[ProviderError]
+) -> None:
+    body = {"error": {"code": code, "message": "no", "suggestion": "yes"}}
+    provider.say("GET", "/api/v1/instance-types", body, status=status)
+    with pytest.raises(error):
+        Lambda(provider.account()).list_offers()
+
+
+def test_akash_prices_are_estimates(provider: Scripted) -> None:
+    silent = {**AKASH_MODEL, "model": "v100", "price": None}
+    euro = {**AKASH_MODEL, "model": "t4", "price": {**AKASH_MODEL["price"], "currency": "EUR"}}
+    odd = {**AKASH_MODEL, "model": "a100", "ram": "eighty"}
+    provider.say("GET", "/v1/gpu-prices", {"availability": {}, "models": [AKASH_MODEL, silent, euro, odd]})
+    adapter = Akash(provider.account())
+    (offer,) = adapter.list_offers()
+    assert (offer.gpu_name, offer.vram_gb, offer.form_factor) == ("rtx4090", 24.0, "PCIe")
+    assert (offer.price_per_hour, offer.available_count, offer.tier) == (Decimal("0.38"), 12, "estimate")
+    assert offer.extra["estimate"] is True
+    assert len(adapter.refused) == 2
+
+
+def test_a_listing_forgets_the_refusals_of_the_last_one(provider: Scripted) -> None:
+    bad = {**VAST_OFFER, "id": 2, "dph_base": -1, "min_bid": -1}
+    for rows in ([VAST_OFFER, bad], [VAST_OFFER, bad], [VAST_OFFER], [VAST_OFFER]):
+        provider.say("POST", "/api/v0/bundles/", json.loads(json.dumps({"offers": rows})))
+    adapter = Vast(provider.account())
+    adapter.list_offers()
+    assert len(adapter.refused) == 2
+    adapter.list_offers()
+    assert adapter.refused == []
