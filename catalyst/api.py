@@ -72,9 +72,7 @@ class Committed(Schema):
 @router.post("nodes/enroll", auth=None, response={201: EnrolOut}, tags=["agents"])
 def enroll(request: HttpRequest, body: EnrolIn) -> tuple[int, dict[str, str]]:
     limit(request, "node-enrol", per_minute=30)
-    enrolled = nodes.enrol(
-        token=body.token, name=body.name, machine=body.machine, share=body.share.model_dump()
-    )
+    enrolled = nodes.enrol(token=body.token, name=body.name, machine=body.machine, share=body.share.model_dump())
     public_url = request.build_absolute_uri("/").rstrip("/")
     return 201, {"node_id": str(enrolled.node.pk), "node_key": enrolled.key, "public_url": public_url}
 

@@ -146,4 +146,3 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise Rejected(_("This is not a reference of ours.")) from None
-

@@ -31,7 +31,6 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", f"{PUBLIC_HOST},127.0.0.1,localhost,[:
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -42,6 +41,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
+    "django.forms",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
@@ -299,4 +299,9 @@ LOGGING: dict[str, Any] = {
         "axes": {"level": "WARNING"},
     },
 }
-UNFOLD = {"SITE_TITLE": "GPUBroker staff", "SITE_HEADER": "GPUBroker", "SITE_URL": "/", "DASHBOARD_CALLBACK": "console.staff.admin_dashboard"}
+UNFOLD = {
+    "SITE_TITLE": "GPUBroker staff",
+    "SITE_HEADER": "GPUBroker",
+    "SITE_URL": "/",
+    "DASHBOARD_CALLBACK": "console.staff.admin_dashboard",
+}
