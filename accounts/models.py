@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import Permission, Role
@@ -44,6 +44,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = _("person")
         verbose_name_plural = _("people")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(Lower("email"), name="user_email_once"),
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -158,6 +161,27 @@ class ApiKey(models.Model):
     @property
     def public_id(self) -> str:
         return encode_id("key", self.pk)
+
+
+class ApiSignIn(models.Model):
+    """One sign-in of a program: every refresh renews `refresh_id`; an old one coming back ends the whole sign-in."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_sign_ins")
+    refresh_id = models.UUIDField(editable=False)
+    # Of the password: changing it ends every sign-in made with the old one.
+    session_hash = models.CharField(max_length=128, editable=False)
+    created_at = models.DateTimeField(_("signed in"), db_default=Now(), editable=False)
+    refreshed_at = models.DateTimeField(_("refreshed"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires"))
+    revoked_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("API sign-in")
+        verbose_name_plural = _("API sign-ins")
+
+    def __str__(self) -> str:
+        return f"{self.user} {self.created_at:%Y-%m-%d}"
 
 
 class IdempotencyKey(models.Model):
