@@ -60,10 +60,18 @@ def read_config(arguments: list[str] | None = None) -> Config:
     parser.add_argument("--vcpus", type=float, help="share of the machine to give (default: all)")
     parser.add_argument("--ram-gb", type=float, help="share of the memory to give (default: all)")
     parser.add_argument("--disk-gb", type=float, help="share of the disk to give (default: what is free)")
-    parser.add_argument("--sandbox-local", action="store_true", help="allow pods without any sandbox, for this machine's own user")
-    parser.add_argument("--run-as", default="nobody", help="user of the pods when the agent runs as root (default: nobody)")
-    parser.add_argument("--shutdown-s", type=float, default=30.0, help="time to end all pods in on SIGTERM (default: 30)")
-    parser.add_argument("--fence-s", type=float, default=60.0, help="pods end when the agent is silent for so long (default: 60)")
+    parser.add_argument(
+        "--sandbox-local", action="store_true", help="allow pods without any sandbox, for this machine's own user"
+    )
+    parser.add_argument(
+        "--run-as", default="nobody", help="user of the pods when the agent runs as root (default: nobody)"
+    )
+    parser.add_argument(
+        "--shutdown-s", type=float, default=30.0, help="time to end all pods in on SIGTERM (default: 30)"
+    )
+    parser.add_argument(
+        "--fence-s", type=float, default=60.0, help="pods end when the agent is silent for so long (default: 60)"
+    )
     given = parser.parse_args(arguments)
     if not given.server.startswith(("http://", "https://")):
         parser.error("--server must start with http:// or https://")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ def write_json(path: Path, value: object) -> None:
 def give(path: Path, uid: int, gid: int) -> None:
     """Make the folder and all in it belong to the user; links are changed themselves, not what they point at."""
     os.chown(path, uid, gid, follow_symlinks=False)
-    for folder, names, files, descriptor in os.fwalk(path):
-        for name in names + files:
-            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+    for _, folders, files, descriptor in os.fwalk(path):
+        for name in folders + files:
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:  # a second name may be a file of somebody else
+                os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def remove(path: Path) -> None:

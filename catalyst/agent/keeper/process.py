@@ -64,9 +64,9 @@ def become(launch: dict[str, Any], out: int, err: int, keeper: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # under memory pressure the pod goes before the agent
-        for name, value in launch["rlimits"].items():
+        for name, wanted in launch["rlimits"].items():
             hard = resource.getrlimit(getattr(resource, name))[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(getattr(resource, name), (value, value))
         os.nice(launch["nice"])
         if launch["uid"] is not None:

@@ -9,6 +9,9 @@ from catalyst.agent.runtimes.docker import DockerRuntime
 from catalyst.agent.runtimes.process import ProcessRuntime
 
 
+__all__ = ["CannotRun", "Runtime", "Runtimes"]
+
+
 class Runtimes:
     """The runtimes that work on this machine, found out once at start."""
 

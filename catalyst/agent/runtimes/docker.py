@@ -88,7 +88,9 @@ class DockerRuntime:
     def _ask(self, *arguments: str) -> str:
         """Output of a docker command; empty when it failed."""
         try:
-            done = subprocess.run([str(self.program), *arguments], capture_output=True, text=True, timeout=TIMEOUT_S)
+            done = subprocess.run(
+                [str(self.program), *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return done.stdout.strip() if done.returncode == 0 else ""

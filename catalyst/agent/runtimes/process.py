@@ -92,7 +92,9 @@ class ProcessRuntime:
             program = str(order.folder.work / argv[0])
         if program is None and Path(argv[0]).name in ("python", "python3"):
             program = os.path.realpath(sys.executable)
-            return [program, *argv[1:]], [f"this machine has no {argv[0]} of its own: the agent's {program} runs the pod"]
+            return [program, *argv[1:]], [
+                f"this machine has no {argv[0]} of its own: the agent's {program} runs the pod"
+            ]
         if program is None:
             raise CannotRun(f"no program {argv[0]} on this machine")
         return [program, *argv[1:]], []
@@ -109,10 +111,8 @@ class ProcessRuntime:
         argv = ["/bin/sh", "-c", test, "sh", program, str(folder.work), str(folder.checkpoints)]
         if _succeeds(argv, self.user):
             return self.user, []
-        return None, [
-            f"WARNING: user {self.user.name} cannot reach {program} or {folder.path} (a folder above is closed to others): "
-            "the pod runs as root, without a sandbox"
-        ]
+        closed = f"user {self.user.name} cannot reach {program} or {folder.path} (a folder above is closed to others)"
+        return None, [f"WARNING: {closed}: the pod runs as root, without a sandbox"]
 
     def _environment(self, order: Order) -> dict[str, str]:
         work = order.folder.work
@@ -130,7 +130,8 @@ class ProcessRuntime:
 
     def _wrap(self, argv: list[str], order: Order) -> list[str]:
         folder = order.folder
-        binds = ["--bind", f"{folder.work}/tmp", "/tmp", "--ro-bind", str(folder.jobs), str(folder.jobs)]
+        binds = ["--bind", f"{folder.work}/tmp", "/tmp"]  # noqa: S108 (inside the sandbox, the pod's own)
+        binds += ["--ro-bind", str(folder.jobs), str(folder.jobs)]
         for path in (str(folder.work), str(folder.checkpoints)):
             binds += ["--bind", path, path]
         return [*self._bubblewrap(), *binds, "--chdir", str(folder.work), "--", *argv]
@@ -192,7 +193,6 @@ def _user(name: str) -> User | None:
 
 
 def _succeeds(argv: list[str], user: User | None) -> bool:
-    identity = {} if user is None else {"user": user.uid, "group": user.gid}
     try:
         done = subprocess.run(
             argv,
@@ -200,8 +200,10 @@ def _succeeds(argv: list[str], user: User | None) -> bool:
             env={"PATH": SEARCH_PATH},
             capture_output=True,
             timeout=PROBE_TIMEOUT_S,
-            extra_groups=None if user is None else [],
-            **identity,
+            check=False,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
