@@ -16,7 +16,6 @@ from catalyst.agent.protocol import CHUNK_MAX_BYTES, Manifest, canonical_files
 from catalyst.models import Checkpoint, Node, NodePod
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.push import pod_group, push
-from pods.models import Pod
 
 MAX_FILES = 10_000
 MAX_CHUNKS = 200_000
@@ -113,7 +112,7 @@ def _insert(pod_id: UUID, epoch: int, manifest: Manifest, newest: Checkpoint | N
 def _hold_epoch(pod_id: UUID, epoch: int) -> None:
     """The fence: nobody raises the epoch while we commit, and we commit only at the pod's own epoch."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM {Pod._meta.db_table} WHERE id = %s AND epoch = %s FOR SHARE", [pod_id, epoch])
+        cursor.execute("SELECT 1 FROM pods_pod WHERE id = %s AND epoch = %s FOR SHARE", [pod_id, epoch])
         if cursor.fetchone() is None:
             raise Conflict(_("This pod runs as a newer epoch elsewhere."), code="stale_epoch")
 

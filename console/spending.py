@@ -49,7 +49,7 @@ def usage_of(organisation: Organisation | None) -> QuerySet[Usage]:
 def spent_since(organisation: Organisation | None, since: datetime) -> dict[str, Decimal]:
     """By currency, all that was used since then."""
     rows = usage_of(organisation).filter(ended_at__gte=since).values_list("currency").annotate(total=Sum("amount"))
-    return {currency: total for currency, total in rows}
+    return dict(rows)
 
 
 def month_start(at: datetime | None = None) -> datetime:

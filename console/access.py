@@ -1,0 +1,29 @@
+"""Which staff may see and change what: the table of `accounts.roles` by group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.utils.translation import gettext as _
+
+from accounts.actor import Actor
+from accounts.roles import STAFF_CHANGES, STAFF_SEES
+from lib.errors import AppError, Forbidden, NotFound
+
+
+def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
+    """The actor as staff. Others get 404 (401 when not signed in); staff of other groups 403.
+
+    `app` is an app of the table, or `console` for what every member of staff may see.
+    """
+    if actor.kind == "anonymous":
+        raise AppError(_("Sign in first."), code="unauthenticated", status=401)
+    person = actor.user
+    # An API key acts for a customer's organisation, never for staff.
+    if person is None or not person.is_staff or not person.is_active or actor.kind == "api_key":
+        raise NotFound(_("This does not exist, or it is not yours."))
+    table = STAFF_CHANGES if change else STAFF_SEES
+    groups = person.groups.values_list("name", flat=True)
+    if app == "console" or person.is_superuser or any(app in table.get(group, ()) for group in groups):
+        return replace(actor, kind="staff")
+    raise Forbidden(_("Your group of staff may not do this."))

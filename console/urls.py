@@ -1,0 +1,16 @@
+from django.urls import path
+
+from console import staff, views
+
+app_name = "console"
+urlpatterns = [
+    path("dashboard/", views.show_dashboard, name="dashboard"),
+    path("pods/", views.show_pods, name="pods"),
+    path("pods/<str:pod_id>/", views.show_pod, name="pod"),
+    path("pods/<str:pod_id>/logs.txt", views.download_logs, name="pod-log-file"),
+    path("pods/<str:pod_id>/tab/<slug:tab>/", views.show_pod_tab, name="pod-tab"),
+    path("pods/<str:pod_id>/<slug:act>/", views.act_on_pod, name="pod-act"),
+    path("activity/", views.show_activity, name="activity"),
+    path("nodes/", views.show_nodes, name="nodes"),
+    path("staff/", staff.show_staff_dashboard, name="staff"),
+]
