@@ -10,6 +10,10 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 
 
+class WrongSetting(ValueError):
+    """A value of the environment that cannot be."""
+
+
 class PortBusy(RuntimeError):
     def __init__(self, variable: str, port: int) -> None:
         super().__init__(
@@ -43,12 +47,12 @@ def accepts(port: int, host: str = LOOPBACK) -> bool:
 
 
 def named_port(environment: Mapping[str, str], variable: str) -> int | None:
-    """The port that the environment names, which has to be free. Raises PortBusy, ValueError."""
+    """The port that the environment names, which has to be free. Raises PortBusy, WrongSetting."""
     value = environment.get(variable, "")
     if not value:
         return None
     if not value.isdecimal() or not 0 < int(value) < 65536:
-        raise ValueError(f"{variable} is {value!r}; a port is a number from 1 to 65535.")
+        raise WrongSetting(f"{variable} is {value!r}; a port is a number from 1 to 65535.")
     if not is_free(int(value)):
         raise PortBusy(variable, int(value))
     return int(value)

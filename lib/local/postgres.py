@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -56,7 +58,7 @@ def binary(name: str) -> Path:
 
 
 @cache
-def identity() -> str:
+def find_identity() -> str:
     """How the server runs here: as this user, or, for root, the first way of launch.py that works on this machine."""
     if os.geteuid() != 0:
         return "same"
@@ -84,6 +86,11 @@ class Postgres:
     secrets: Path
     port: int
     durable: bool = True
+    run_as: str | None = None  # one of launch.IDENTITIES; None finds the one for this machine
+
+    @property
+    def identity(self) -> str:
+        return self.run_as or find_identity()
 
     @property
     def data(self) -> Path:
@@ -108,7 +115,7 @@ class Postgres:
             title="PostgreSQL",
             ready=self.ready,
             stop_signal=signal.SIGINT,
-            identity=identity(),
+            identity=self.identity,
         )
 
     def ready(self) -> bool:
@@ -131,7 +138,7 @@ class Postgres:
         argv = [str(binary("initdb")), "-D", str(draft), "-U", SUPERUSER, "-E", "UTF8", "--no-instructions"]
         argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-A", "scram-sha-256"]
         argv += ["--pwfile", str(self.secrets / f"{SUPERUSER}_password"), *([] if self.durable else ["--no-sync"])]
-        made = _run_as(identity(), argv)
+        made = _run_as(self.identity, argv)
         if made.returncode != 0:
             raise PostgresFailed(f"initdb: {made.stderr.strip() or made.stdout.strip()}")
         (draft / "pg_hba.conf").write_text(HBA)
@@ -147,29 +154,40 @@ class Postgres:
             )
 
     def _end_leftover(self) -> None:
-        """A server of a killed supervisor is ended; a `postmaster.pid` whose number went to somebody else is removed."""
+        """End a server that a killed supervisor left, then remove its `postmaster.pid`.
+
+        Its number may belong to somebody else by now, or to a zombie that nobody reaps, and PostgreSQL would refuse to
+        start. The file may go only when no process of the old server lives, so these are found by their folder.
+        """
         file = self.data / "postmaster.pid"
-        try:
-            process = psutil.Process(int(file.read_text().split()[0]))
-            ours = str(self.data) in process.cmdline()
-        except (FileNotFoundError, IndexError, ValueError, psutil.Error):
-            return  # none, or stale in a way that PostgreSQL sees itself
-        if not ours:
-            file.unlink(missing_ok=True)
+        if not file.is_file():
             return
-        process.send_signal(signal.SIGINT)
-        end_processes([process], limit_s=10.0)
+        pid = file.read_text().partition("\n")[0]
+        living = list(_processes_in(self.data))
+        for process in living:
+            if str(process.pid) == pid:
+                process.send_signal(signal.SIGINT)
+        end_processes(living, limit_s=10.0)
+        file.unlink(missing_ok=True)
 
     def _take_ownership(self) -> None:
         """Root's two ways to run keep files under different owners; the way may have changed since the last start."""
         if os.geteuid() != 0:
             return
-        wanted = someone_else().pw_uid if identity() == "nobody" else 0
+        wanted = someone_else().pw_uid if self.identity == "nobody" else 0
         if self.data.stat().st_uid == wanted:
             return
         for folder, _, names in os.walk(self.data):
             for path in (folder, *(os.path.join(folder, name) for name in names)):
                 os.chown(path, wanted, -1, follow_symlinks=False)
+
+
+def _processes_in(folder: Path) -> Iterator[psutil.Process]:
+    real = str(folder.resolve())
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == real:
+                yield process
 
 
 def prepare_database(admin_url: str, database: str, passwords: dict[str, str]) -> None:

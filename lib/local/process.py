@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -33,6 +34,7 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     restart_after_s: float = 1.0
     identity: str = "same"
+    output: Path | None = None  # where standard output goes instead of the log; only we may read it
 
 
 def spawn(program: Program, log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -43,15 +45,25 @@ def spawn(program: Program, log: Path, environment: Mapping[str, str] | None = N
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), "--parent", str(os.getpid())]
     launcher += ["--death-signal", str(int(program.stop_signal)), "--identity", program.identity, "--"]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with log.open("ab") as told, _open_private(program.output) as output:
         return subprocess.Popen(
             [*launcher, *program.argv],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=output or told,
+            stderr=told,
             env={**(os.environ if environment is None else environment), **program.env},
             start_new_session=True,
         )
+
+
+@contextmanager
+def _open_private(file: Path | None) -> Iterator[BinaryIO | None]:
+    if file is None:
+        yield None
+        return
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        yield opened
 
 
 def stop_all(children: Iterable[tuple[subprocess.Popen[bytes], signal.Signals]], limit_s: float) -> None:
@@ -94,7 +106,7 @@ class Records:
         self._rows = {}
         self._file.unlink(missing_ok=True)
 
-    def end_leftovers(self, limit_s: float = 5.0) -> list[str]:
+    def end_leftovers(self, limit_s: float = 3.0) -> list[str]:
         """End what a killed supervisor left running; the names of those. A pid that was given away is not touched."""
         try:
             rows: dict[str, tuple[int, float, int]] = json.loads(self._file.read_text())

