@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lib.local.ports import free_port
 from lib.local.postgres import APPLICATION, OWNER, SUPERUSER, Postgres
@@ -120,7 +122,10 @@ def test_the_way_to_run_as_root_may_change_between_starts(start: Start, tmp_path
 def test_valkey_wants_the_password_and_keeps_its_data(start: Start, tmp_path: Path) -> None:
     valkey = Valkey(tmp_path / "valkey", tmp_path / "secrets", free_port())
     child = start(valkey.program())
-    with redis.Redis(port=valkey.port) as stranger, pytest.raises(redis.AuthenticationError):
+    with (
+        redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0)) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
         stranger.ping()
     with redis.Redis.from_url(valkey.url) as client:
         client.set("kept", "42")
