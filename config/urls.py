@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from config import operations
 from config.api import api
+from config.appearance import choose_theme
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -16,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health", operations.health),
     path("readiness", operations.readiness),
     path("metrics", operations.metrics),
+    path("theme/", choose_theme, name="choose-theme"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("account/", include("allauth.urls")),
 ]

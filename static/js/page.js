@@ -1,0 +1,35 @@
+// What every page needs: live updates, theme without a reload, copy buttons, toasts that leave, menus that close.
+import { startCopyButtons } from "./copy.js";
+import { startLive } from "./live.js";
+import { startTheme } from "./theme.js";
+
+const TOAST_MS = 6000;
+
+function closeMenusOutside(event) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+}
+
+function closeMenuByKey(event) {
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
+// Successes leave by themselves; what went wrong stays until the page changes.
+function letToastsLeave(root) {
+  for (const toast of root.querySelectorAll("[data-toast]:not(.bad)")) setTimeout(() => toast.remove(), TOAST_MS);
+}
+
+document.addEventListener("click", closeMenusOutside);
+document.addEventListener("keydown", closeMenuByKey);
+document.addEventListener("htmx:beforeSwap", (event) => {
+  // A refused form comes back as 422 with its errors beside the fields: show it.
+  if (event.detail.xhr.status === 422) Object.assign(event.detail, { shouldSwap: true, isError: false });
+});
+letToastsLeave(document);
+startTheme();
+startCopyButtons();
+startLive();
