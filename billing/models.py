@@ -101,6 +101,12 @@ class Transfer(models.Model):
                 condition=Q(amount__gt=0) | Q(state="void_pending", amount__gte=0), name="transfer_amount_positive"
             ),
             models.CheckConstraint(condition=~Q(debit_account=F("credit_account")), name="transfer_two_accounts"),
+            models.CheckConstraint(
+                condition=Q(state__in=["post_pending", "void_pending"], pending__isnull=False)
+                | Q(state="posted", pending__isnull=True)
+                | Q(state="pending", pending__isnull=True, expires_at__isnull=False),
+                name="transfer_state_fits",
+            ),
             # A hold is settled once: captured (the rest is released with it) or voided.
             models.UniqueConstraint(fields=["pending"], condition=Q(pending__isnull=False), name="hold_settled_once"),
         ]
@@ -185,6 +191,7 @@ class Payment(models.Model):
     capture_ref = models.CharField(_("capture at the service"), max_length=64, blank=True)
     approve_url = models.URLField(max_length=500, blank=True)
     payer_email = models.EmailField(blank=True)
+    idempotency_key = models.CharField(max_length=120, blank=True, editable=False)  # of the request that started it
     receipt_number = models.BigIntegerField(_("receipt"), null=True, blank=True, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     checked_at = models.DateTimeField(null=True, blank=True)
@@ -193,8 +200,19 @@ class Payment(models.Model):
     class Meta:
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["organisation", "-id"], name="payment_by_organisation"),
+            models.Index(
+                fields=["checked_at"], condition=Q(status__in=["new", "created", "approved"]), name="payment_open"
+            ),
+        ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
+            models.UniqueConstraint(
+                fields=["organisation", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="payment_started_once",
+            ),
             models.UniqueConstraint(
                 fields=["service", "order_ref"], condition=~Q(order_ref=""), name="payment_order_once"
             ),

@@ -1,0 +1,101 @@
+"""Plans and credit rates of a fresh installation. Running it again adds what is missing and keeps what staff changed."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from billing.models import CreditRate, Plan
+
+# One credit buys about what one US dollar buys; the GPU rates are rounded medians of published on-demand prices.
+RATES = Path(__file__).parent / "data" / "credit_rates.csv"
+
+PLANS: list[dict[str, Any]] = [
+    {
+        "slug": "free",
+        "name": "Free",
+        "price_per_month": Decimal(0),
+        "summary": "Compare every offer and run your first pods.",
+        "features": ["1 provider account", "Price comparison", "Basic pod management", "10 compute credits"],
+        "entitlements": {
+            "max_providers": 1,
+            "max_running_pods": 2,
+            "members": 1,
+            "api_keys": 2,
+            "notifications": False,
+            "templates": False,
+            "automation": False,
+            "advanced_automation": False,
+        },
+    },
+    {
+        "slug": "pro",
+        "name": "Pro",
+        "price_per_month": Decimal(49),
+        "summary": "For people who train and serve every week.",
+        "features": ["3 provider accounts", "Automation", "Notifications", "Templates"],
+        "entitlements": {
+            "max_providers": 3,
+            "max_running_pods": 20,
+            "members": 3,
+            "api_keys": 20,
+            "notifications": True,
+            "templates": True,
+            "automation": True,
+            "advanced_automation": False,
+        },
+    },
+    {
+        "slug": "team",
+        "name": "Team",
+        "price_per_month": Decimal(299),
+        "summary": "For teams that share budgets and machines.",
+        "features": ["Unlimited provider accounts", "Advanced automation", "Team with roles", "Everything in Pro"],
+        "entitlements": {
+            "max_providers": None,
+            "max_running_pods": 200,
+            "members": 50,
+            "api_keys": 200,
+            "notifications": True,
+            "templates": True,
+            "automation": True,
+            "advanced_automation": True,
+        },
+    },
+    {
+        "slug": "enterprise",
+        "name": "Enterprise",
+        "price_per_month": None,
+        "summary": "By contract: your limits, your terms.",
+        "features": ["Everything in Team", "Limits by contract", "Invoices", "Support with a name"],
+        "entitlements": {
+            "max_providers": None,
+            "max_running_pods": None,
+            "members": None,
+            "api_keys": None,
+            "notifications": True,
+            "templates": True,
+            "automation": True,
+            "advanced_automation": True,
+        },
+    },
+]
+
+
+@transaction.atomic
+def seed() -> None:
+    for position, columns in enumerate(PLANS):
+        Plan.objects.get_or_create(slug=columns["slug"], defaults={**columns, "position": position})
+    with RATES.open(newline="") as file:
+        for row in csv.DictReader(file):
+            # A rate that was in force stays as it was: what was billed by it must be explainable.
+            CreditRate.objects.get_or_create(
+                resource=row["resource"],
+                valid_from=datetime.fromisoformat(row["valid_from"]).replace(tzinfo=UTC),
+                defaults={"credits_per_hour": Decimal(row["credits_per_hour"])},
+            )
