@@ -222,3 +222,10 @@ class Failover(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pod_id} {self.from_epoch} → {self.to_epoch}"
+
+    @property
+    def seconds(self) -> float | None:
+        """From the last beat before the silence until the pod ran again."""
+        if self.last_seen_at is None or self.resumed_at is None:
+            return None
+        return (self.resumed_at - self.last_seen_at).total_seconds()
