@@ -1,0 +1,1 @@
+"""Lambda: whole instances by type and region, priced in cents."""
