@@ -15,6 +15,7 @@ from marketplace.providers.base import (
     BadAnswer,
     BadKey,
     Instance,
+    LaunchRequest,
     NoFunds,
     ProviderError,
     RateLimited,
@@ -80,7 +81,7 @@ class Client:
         *,
         json_body: Any = None,
         params: Mapping[str, Any] | None = None,
-        timeout_s: float | None = None,
+        listing: bool = False,
         allow: Container[int] = (),
     ) -> Answer:
         """An answer that is 2xx or in `allow`; everything else is raised as a ProviderError."""
@@ -92,7 +93,7 @@ class Client:
                 headers=self.headers(),
                 params=params,
                 json_body=json_body,
-                timeout_s=timeout_s or CALL_S,
+                timeout_s=LISTING_S if listing else CALL_S,
             )
         except HttpFailed as failure:
             self._raise_failed(failure)
@@ -256,6 +257,13 @@ class Row:
         if not isinstance(value, bool):
             raise RefusedRow(f"{key} is not true or false")
         return value
+
+
+def is_too_dear(instance: Instance, request: LaunchRequest) -> bool:
+    """Whether an instance costs more than the request allows, both to six places. An untold price passes."""
+    if instance.price_per_hour is None or request.max_price_per_hour is None:
+        return False
+    return instance.price_per_hour > request.max_price_per_hour.quantize(SIX_PLACES)
 
 
 def read_offers(

@@ -114,6 +114,8 @@ GH200 (96 GB)||gh200-96
 B200 (180 GB SXM6)||b200
 8x H100 (80 GB SXM5)||h100-sxm-80
 rtx4090|24|rtx-4090
+pro6000we|96|rtx-pro-6000
+pro6000se|96|rtx-pro-6000-server
 rtxa6000|48|rtx-a6000
 p40|24|p40
 gtx1080ti|11|gtx-1080-ti

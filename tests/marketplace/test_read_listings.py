@@ -192,7 +192,17 @@ LISTINGS: list[tuple[type[Vast | RunPod | Lambda | Akash], str, str]] = [
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"<!doctype html><h1>502</h1>", b"null", b"[]", b'"offers"', b"{}", b"{", b"\xff\xfe", b"1e999999999999999999"),
+        *(
+            b"",
+            b"<!doctype html><h1>502</h1>",
+            b"null",
+            b"[]",
+            b'"offers"',
+            b"{}",
+            b"{",
+            b"\xff\xfe",
+            b"1e999999999999999999",
+        ),
         *(b'{"offers": 1, "gpus": 1, "data": 1, "models": 1}', b"[" * 200_000),
         *(b'{"offers": [{}], "gpus": [{}], "data": {"a": {}}, "models": [{}]}', b'{"offers": [NaN]}'),
     ],
@@ -360,9 +370,7 @@ def test_lambda_offers_in_dollars_for_each_region_with_capacity(provider: Script
         ("global/invalid-parameters", 400, Rejected),
     ],
 )
-def test_lambda_errors_go_by_their_code(
-    provider: Scripted, code: str, status: int, error: type[ProviderError]
-) -> None:
+def test_lambda_errors_go_by_their_code(provider: Scripted, code: str, status: int, error: type[ProviderError]) -> None:
     body = {"error": {"code": code, "message": "no", "suggestion": "yes"}}
     provider.say("GET", "/api/v1/instance-types", body, status=status)
     with pytest.raises(error):

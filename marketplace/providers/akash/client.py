@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib.http import Answer
-from marketplace.providers.wire import LISTING_S, Client, Row
+from marketplace.providers.wire import Client, Row
 
 LIVE_URL = "https://console-api.akash.network"
 
@@ -19,4 +19,4 @@ class AkashClient(Client):
         return body.note("message") or body.note("error")
 
     def gpu_prices(self) -> list[object]:
-        return Row(self.get("/v1/gpu-prices", timeout_s=LISTING_S)).items("models")
+        return Row(self.get("/v1/gpu-prices", listing=True)).items("models")

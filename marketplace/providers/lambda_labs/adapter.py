@@ -24,7 +24,7 @@ from marketplace.providers.base import (
     Rejected,
 )
 from marketplace.providers.lambda_labs.client import LIVE_URL, LambdaClient
-from marketplace.providers.wire import NotThere, RefusedRow, Row, read_instances, read_offers
+from marketplace.providers.wire import NotThere, RefusedRow, Row, is_too_dear, read_instances, read_offers
 
 CENTS = Decimal(100)
 REF_SEPARATOR = "|"
@@ -60,8 +60,7 @@ class Adapter:
         if found := self.find(request.key):
             return found
         instance = self.get(self._client.launch(_launch(request, self._ssh_key(request))))
-        highest = request.max_price_per_hour
-        if highest is not None and instance.price_per_hour is not None and instance.price_per_hour > highest:
+        if is_too_dear(instance, request):
             self.terminate(instance.ref)
             raise OfferGone(f"{self.name}: the price rose to {instance.price_per_hour} USD/h; the instance was ended.")
         return instance
@@ -76,7 +75,9 @@ class Adapter:
         return names[0]
 
     def find(self, key: str) -> Instance | None:
-        return next((one for one in self.list_instances() if one.key == key and one.state != "gone"), None)
+        """The living instance of that key: one that is terminating is none."""
+        ended = ("exited", "gone")
+        return next((one for one in self.list_instances() if one.key == key and one.state not in ended), None)
 
     def get(self, ref: str) -> Instance:
         row = self._client.instance(ref)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lib.http import Answer
 from marketplace.providers.base import BadAnswer, BadKey, NoFunds, OfferGone, ProviderError, RateLimited, Rejected
-from marketplace.providers.wire import LISTING_S, Client, NotThere, Row, path_part
+from marketplace.providers.wire import Client, NotThere, Row, path_part
 
 LIVE_URL = "https://cloud.lambda.ai"
 # Lambda asks clients to branch on the code, not on the HTTP status.
@@ -36,7 +36,7 @@ class LambdaClient(Client):
         return kind(f"{self.service}: {reason}") if kind else None
 
     def instance_types(self) -> list[tuple[str, object]]:
-        return Row(self.get("/api/v1/instance-types", timeout_s=LISTING_S)).child("data").pairs()
+        return Row(self.get("/api/v1/instance-types", listing=True)).child("data").pairs()
 
     def launch(self, body: Mapping[str, object]) -> str:
         answer = self.call("POST", "/api/v1/instance-operations/launch", json_body=body)

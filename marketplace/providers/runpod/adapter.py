@@ -33,6 +33,7 @@ from marketplace.providers.wire import (
     NotThere,
     RefusedRow,
     Row,
+    is_too_dear,
     read_instances,
     read_offers,
 )
@@ -40,6 +41,7 @@ from marketplace.providers.wire import (
 CLOUDS = ("SECURE", "COMMUNITY")
 COUNTS = (1, 2, 4, 8)
 REF_SEPARATOR = "|"
+SSH_PORT = 22
 STATES: Mapping[str, InstanceState] = {
     "PROVISIONING": "creating",
     "STARTING": "booting",
@@ -76,8 +78,7 @@ class Adapter:
         if request.kind != "on_demand":
             raise Rejected(f"{self.name}: {request.kind} is not offered through its API.")
         instance = self.find(request.key) or _read_instance(self._client.create(_launch(request)))
-        highest = request.max_price_per_hour
-        if highest is not None and instance.price_per_hour is not None and instance.price_per_hour > highest:
+        if is_too_dear(instance, request):
             self.terminate(instance.ref)
             raise OfferGone(f"{self.name}: the price rose to {instance.price_per_hour} USD/h; the pod was ended.")
         return instance
@@ -179,18 +180,24 @@ def _country(region: str) -> str:
 def _read_instance(row: Row) -> Instance:
     # A status that RunPod adds one day is no failure: the caller's time limit decides.
     state = STATES.get(row.text("status"), "booting")
-    direct = row.child("ssh").child("direct") if row.has("ssh") and row.child("ssh").has("direct") else None
+    ssh = _read_ssh(row)
     return Instance(
         ref=row.text("id"),
         key=row.note("name", required=True),
         state=state,
         price_per_hour=row.maybe_price("cost") or None,
-        ssh_host=direct.text("host") if direct else "",
-        ssh_port=direct.count("port", high=65535) if direct else None,
-        ssh_user=direct.text("username") if direct else "root",
+        ssh_host=ssh.text("host") if ssh else "",
+        ssh_port=ssh.count("port", high=65535) if ssh else None,
+        ssh_user=ssh.text("username") if ssh else "root",
         ports=_read_ports(row),
         started_at=_read_time(row.text("startedAt")) if row.has("startedAt") else None,
     )
+
+
+def _read_ssh(row: Row) -> Row | None:
+    """Straight to the pod where it has a public port, else by RunPod's proxy, which gives a shell and no file copy."""
+    ways = row.child("ssh") if row.has("ssh") else Row({})
+    return next((ways.child(way) for way in ("direct", "proxy") if ways.has(way)), None)
 
 
 def _read_ports(row: Row) -> dict[int, str]:
@@ -237,7 +244,8 @@ def _launch(request: LaunchRequest) -> dict[str, object]:
         "cloud": cloud,
         "disk": request.disk_gb,
         "env": dict(request.env),
-        "ports": [f"{port}/tcp" for port in request.ports],
+        "ports": [f"{port}/tcp" for port in sorted({SSH_PORT, *request.ports})],
+        "startSsh": True,
     }
     if region:
         launch["dataCenterIds"] = [region]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lib.http import Answer
 from marketplace.providers.base import BadAnswer, NoFunds, OfferGone, ProviderError
-from marketplace.providers.wire import LISTING_S, Client, NotThere, Row, path_part
+from marketplace.providers.wire import Client, NotThere, Row, path_part
 
 LIVE_URL = "https://api.runpod.io"
 LOG_TAIL = 1000
@@ -38,13 +38,13 @@ class RunPodClient(Client):
 
     def catalog(self, cloud: str) -> list[object]:
         params = {"include": "AVAILABILITY", "product": "POD", "count": 1, "cloud": cloud}
-        return Row(self.get("/v2/catalog/gpus", params=params, timeout_s=LISTING_S)).items("gpus")
+        return Row(self.get("/v2/catalog/gpus", params=params, listing=True)).items("gpus")
 
     def price_list(self, *, secure: bool) -> list[object]:
         """Every GPU type with what one of it costs in that cloud now. GraphQL answers 200 to errors too."""
         wanted = {"gpuCount": 1, "secureCloud": secure}
         query = {"query": PRICES, "variables": {"lowestPriceInput": wanted, "gpuTypesInput": None}}
-        body = Row(self.decode(self.call("POST", "/graphql", json_body=query, timeout_s=LISTING_S)))
+        body = Row(self.decode(self.call("POST", "/graphql", json_body=query, listing=True)))
         if not body.has("data"):
             raise BadAnswer(f"{self.service}: the price list was refused.")
         return body.child("data").items("gpuTypes")

@@ -27,7 +27,16 @@ from marketplace.providers.base import (
     Rejected,
 )
 from marketplace.providers.vast.client import LIVE_URL, VastClient
-from marketplace.providers.wire import LOG_LINE, VRAM_GB, Row, printable, read_instances, read_offers
+from marketplace.providers.wire import (
+    LOG_LINE,
+    SIX_PLACES,
+    VRAM_GB,
+    Row,
+    is_too_dear,
+    printable,
+    read_instances,
+    read_offers,
+)
 
 MB_IN_GB = 1024
 CURSOR_LINES = 8
@@ -84,8 +93,7 @@ class Adapter:
         if is_bid != (request.kind == "spot"):
             self.terminate(instance.ref)
             raise Rejected(f"{self.name}: the instance was not created as {request.kind}; it was ended.")
-        highest = request.max_price_per_hour
-        if highest is not None and instance.price_per_hour is not None and instance.price_per_hour > highest:
+        if is_too_dear(instance, request):
             self.terminate(instance.ref)
             raise OfferGone(f"{self.name}: the price rose to {instance.price_per_hour} USD/h; the instance was ended.")
 
@@ -160,7 +168,7 @@ def _read_instance(row: Row) -> Instance:
     status = row.text("actual_status", optional=True)
     # So does an interrupted bid look as well as one that was stopped on request.
     halted = {row.text(name, optional=True) for name in ("cur_state", "intended_status", "next_state")} == {"stopped"}
-    started = row.maybe("start_date", low=1)
+    started = row.maybe("start_date", low=1, high=1e11)
     return Instance(
         ref=row.ref("id"),
         key=row.note("label", required=True),
@@ -200,6 +208,6 @@ def _launch(request: LaunchRequest) -> dict[str, object]:
     }
     if request.command:
         launch["args"] = list(request.command)
-    if request.kind == "spot":
-        launch["price"] = float(request.max_price_per_hour or 0)  # JSON knows no decimals
+    if request.kind == "spot" and request.max_price_per_hour:
+        launch["price"] = float(request.max_price_per_hour.quantize(SIX_PLACES))  # JSON knows no decimals
     return launch

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from lib.http import Answer, HttpFailed, call
 from marketplace.providers.base import BadAnswer, NoFunds, OfferGone, ProviderError, RateLimited
-from marketplace.providers.wire import CALL_S, LISTING_S, Client, NotThere, Row, path_part
+from marketplace.providers.wire import CALL_S, Client, NotThere, Row, path_part
 
 LIVE_URL = "https://console.vast.ai"
 LISTING_LIMIT = 3000
@@ -48,10 +48,10 @@ class VastClient(Client):
             "type": kind,
             "rentable": {"eq": True},
             "verified": {"in": [True, False]},
-            "order": [["dph_total", "asc"]],
+            "order": [["dph_total", "asc"], ["id", "asc"]],
             "limit": LISTING_LIMIT,
         }
-        answer = self.call("POST", "/api/v0/bundles/", json_body=query, timeout_s=LISTING_S)
+        answer = self.call("POST", "/api/v0/bundles/", json_body=query, listing=True)
         return Row(self.decode(answer)).items("offers")
 
     def accept(self, offer: str, launch: dict[str, object]) -> str:
