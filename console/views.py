@@ -26,6 +26,7 @@ from pods.models import LogLine, Pod
 from pods.states import PodStatus
 
 PAGE_ROWS = 25
+DASHBOARD_SOCKET = "/ws/dashboard/"
 
 
 @require_GET
@@ -38,6 +39,7 @@ def show_dashboard(request: HttpRequest) -> HttpResponse:
         "providers": overview.provider_health(),
         "plan": current_plan(organisation),
         "days": spending.spent_by_day(organisation, days=30, currency="USD"),
+        "live_path": DASHBOARD_SOCKET,
     }
     template = "console/_dashboard.html" if request.htmx else "console/dashboard.html"
     return render(request, template, context)
@@ -56,6 +58,7 @@ def show_pods(request: HttpRequest) -> HttpResponse:
         "status": status,
         "search": search,
         "statuses": [("active", _("All that are not over")), ("all", _("All")), *PodStatus.choices],
+        "live_path": DASHBOARD_SOCKET,
         "has_any": bool(rows) or Pod.objects.filter(organisation=organisation).exists(),
     }
     template = "console/_pods.html" if request.htmx else "console/pods.html"
@@ -69,6 +72,7 @@ def show_pod(request: HttpRequest, pod_id: str) -> HttpResponse:
     context = podpage.describe(pod) | {"may_run": Permission.RUN_PODS in granted}
     tab = request.GET.get("tab", "logs")
     context["tab"] = tab if tab in podpage.TABS else "logs"
+    context["live_path"] = f"/ws/pods/{pod.public_id}/"
     template = "console/_pod.html" if request.htmx else "console/pod.html"
     return render(request, template, context)
 
