@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> No
     connection.ops.execute_sql_flush = _flush_as_owner  # type: ignore[method-assign]
 
 
-def _flush_as_owner(sql_list: list[str]) -> None:
+def _flush_as_owner(sql_list: Iterable[str]) -> None:
     """What empties the tables after a test with real commits: the application itself may not TRUNCATE."""
     with psycopg.connect(servers.database_url(OWNER)) as connection:
         for statement in sql_list:

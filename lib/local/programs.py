@@ -115,7 +115,7 @@ def fingerprint(checkout: Path) -> str:
 
 def platform(installation: Installation) -> list[Program]:
     web = python("-m", "daphne", "-b", installation.host, "-p", str(installation.ports["PORT"]), "-v", "0")
-    web += ("--application-close-timeout", "1", "--no-server-name", "config.asgi:application")
+    web += ("--no-server-name", "config.asgi:application")
     schedule = str(installation.state_dir / "beat-schedule")
     return [
         Program("web", web, "Web server", ready=answers(f"{installation.local_url}/health")),
