@@ -137,6 +137,9 @@ class Offer(models.Model):
     extra = models.JSONField(default=dict, blank=True)
     observed_at = models.DateTimeField(_("observed"))
     first_seen_at = models.DateTimeField(_("first seen"), db_default=Now())
+    # Named in the provider's last good listing. Its age is then that of the listing, so that hearing the same again
+    # is no change of the row; the snapshot in memory relies on it.
+    listed = models.BooleanField(_("in the last listing"), default=True, editable=False)
     # Set when a listing that succeeded no longer names the offer; history stays.
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
     # The market's version at the last change of this row; the snapshot in memory follows it.
