@@ -170,6 +170,8 @@ AUTH_PASSWORD_VALIDATORS[1]["OPTIONS"] = {"min_length": 10}  # type: ignore[assi
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/dashboard/"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
+ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -179,6 +181,8 @@ ACCOUNT_CONFIRM_EMAIL_ON_GET = False
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = False
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
@@ -190,15 +194,22 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
+AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
+AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
+# What other parts do when somebody signs up, and when they confirm their address: called in the same transaction.
+ON_SIGN_UP: list[str] = []
+ON_EMAIL_CONFIRMED: list[str] = []
 JWT_ACCESS_SECONDS = 15 * 60
 JWT_REFRESH_SECONDS = 30 * 24 * 3600
 
-# Mail
+# Mail. In SANDBOX each person reads theirs under /mailbox/; else a task hands it to the service and tries again.
+EMAIL_SERVICE_BACKEND = env("EMAIL_BACKEND", "" if SANDBOX else "anymail.backends.amazon_ses.EmailBackend")
 EMAIL_BACKEND = (
-    "notifications.channels.sandbox_mailbox.EmailBackend"
-    if SANDBOX and not env("EMAIL_BACKEND")
-    else env("EMAIL_BACKEND", "anymail.backends.amazon_ses.EmailBackend")
+    "notifications.channels.email.EmailBackend"
+    if EMAIL_SERVICE_BACKEND
+    else "notifications.channels.sandbox_mailbox.EmailBackend"
 )
+EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "GPUBroker <hello@gpubroker.example>")
 
 # Providers and payment services. A provider is added by its dotted path; each gets its address and platform key here.
@@ -255,6 +266,9 @@ WHITENOISE_AUTOREFRESH = DEBUG
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 # Security
+BEHIND_PROXY = env_bool("BEHIND_PROXY", False)  # one that we trust, and that appends to X-Forwarded-For
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 METRICS_TOKEN = env("METRICS_TOKEN")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
@@ -262,7 +276,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY", False) else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024

@@ -29,4 +29,5 @@ for app in ("accounts", "notifications", "marketplace", "pods", "billing", "cata
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.forbidden"
 handler404 = "config.errors.not_found"
+handler429 = "config.errors.rate_limited"  # looked up by allauth
 handler500 = "config.errors.server_error"

@@ -64,5 +64,11 @@ class PaymentRequired(AppError):
 
 
 class TooMany(AppError):
+    """Asked too often; `retry_after_s` says when it is worth asking again."""
+
     status = 429
     code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_s: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

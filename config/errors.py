@@ -1,0 +1,113 @@
+"""Every refusal answered in the caller's language: JSON to programs, a fragment to HTMX, a page to people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from lib.errors import AppError, Forbidden, NotFound, TooMany
+
+log = logging.getLogger(__name__)
+API_PREFIX = "/api/"
+
+
+class AppErrorMiddleware:
+    """Turns an AppError that a page's view raises into its answer. The API has its own handler of the same."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
+            error = AppError(_("The request is too large."), code="too_large", status=413)
+        return error_answer(request, error) if isinstance(error, AppError) else None
+
+
+def error_answer(request: HttpRequest, error: AppError) -> HttpResponse:
+    """The one answer to an AppError, whoever asked."""
+    if wants_json(request):
+        answer: HttpResponse = JsonResponse(error.as_dict(), status=error.status)
+    elif error.status == 401:
+        return _to_sign_in(request)
+    elif is_htmx(request):
+        answer = render(request, "errors/fragment.html", {"error": error}, status=error.status)
+        # Beside the toasts, where it is announced; what the person was looking at stays.
+        answer["HX-Retarget"] = "#toasts"
+        answer["HX-Reswap"] = "beforeend"
+    else:
+        answer = render(request, "error.html", {"error": error}, status=error.status)
+    if isinstance(error, TooMany):
+        answer["Retry-After"] = str(error.retry_after_s)
+    return answer
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.path.startswith(API_PREFIX) or request.headers.get("Accept") == "application/json"
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    if is_htmx(request):
+        page = request.headers.get("HX-Current-URL", "").removeprefix(settings.PUBLIC_URL)
+        # Sign-in checks `next` against our own hosts, so that a forged header leads nowhere.
+        query = urlencode({"next": page or "/"})
+        return HttpResponse(status=401, headers={"HX-Redirect": f"{reverse('account_login')}?{query}"})
+    following = request.get_full_path() if request.method == "GET" else "/"
+    return redirect_to_login(following, reverse("account_login"))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_answer(request, AppError(_("The request could not be understood.")))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_answer(request, Forbidden(_("You may not do this.")))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_answer(request, NotFound(_("There is nothing at this address.")))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Our own fault; the frame of the page may be what is broken, so there is a bare answer behind it."""
+    error = AppError(_("Something broke on our side. We have been told."), code="server_error", status=500)
+    try:
+        return error_answer(request, error)
+    except Exception:
+        log.exception("the error page itself failed")
+        return HttpResponse(error.message, status=500, content_type="text/plain; charset=utf-8")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    message = _("This form was open for too long, or came from another site. Reload the page and send it again.")
+    return error_answer(request, AppError(message, code="csrf", status=403))
+
+
+def locked_out(request: HttpRequest, *_credentials: object) -> HttpResponse:
+    """What axes answers after too many wrong passwords for one account from one address."""
+    cool_off = settings.AXES_COOLOFF_TIME
+    seconds = int(cool_off.total_seconds()) if isinstance(cool_off, timedelta) else 900
+    message = _("Too many failed sign-ins. Try again in %(n)d minutes, or reset your password.") % {"n": seconds // 60}
+    return error_answer(request, TooMany(message, retry_after_s=seconds))
+
+
+def rate_limited(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """What allauth answers when its own limits are reached."""
+    return error_answer(request, TooMany(_("Too many requests. Wait a minute and try again.")))
+
