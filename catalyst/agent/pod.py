@@ -35,6 +35,7 @@ LAST_COMMIT_S = 30.0
 LAST_LINES_S = 2.0
 LAST_WORDS_S = 1.5  # of a shutdown: there is no later
 KILL_TIMEOUT_S = 10.0
+KEEPER_EXIT_S = 1.0
 
 Ending = Literal["stop", "shutdown", "terminate", "stale", "replace"]
 # A harder ending cuts a softer one short.
@@ -123,7 +124,7 @@ class Pod:
             return
         roots = self.runtime.roots(self.record.pod, self._tether.status["keeper"])
         self.usage.cpu_percent, self.usage.ram_bytes = self._sampler.sample(roots)
-        if disk:
+        if disk or not self.usage.disk_bytes:
             self.usage.disk_bytes = used_bytes(self.folder.path)
 
     def assure(self) -> None:
@@ -372,6 +373,9 @@ class Pod:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(KILL_TIMEOUT_S):
                     await self._tether.end()
+        if self._keeper is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._keeper.wait, KEEPER_EXIT_S)
 
     def _heard(self) -> None:
         if self._tether is not None and self._tether.status is not None and self._tether.status["step"] is not None:

@@ -264,6 +264,7 @@ def main() -> None:
     keeper = Keeper(sys.argv[1], float(sys.argv[2]))
     keeper.adopt(socket.socket(fileno=int(sys.argv[3])))
     keeper.serve()
+    os._exit(0)  # the agent takes our end of the socket for our end
 
 
 if __name__ == "__main__":

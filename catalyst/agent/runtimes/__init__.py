@@ -8,7 +8,6 @@ from catalyst.agent.runtimes.base import CannotRun, Runtime
 from catalyst.agent.runtimes.docker import DockerRuntime
 from catalyst.agent.runtimes.process import ProcessRuntime
 
-
 __all__ = ["CannotRun", "Runtime", "Runtimes"]
 
 
