@@ -1,0 +1,132 @@
+"""What people ask of a pod. A wish is written at once; the reconciler works towards it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.actor import Actor
+from lib.clock import now
+from lib.errors import Conflict
+from marketplace.providers.base import ProviderError
+from marketplace.registry import adapter_for
+from pods import lifecycle
+from pods.models import Placement, Pod
+from pods.states import RESTING, DesiredStatus, PodStatus, Reason, is_final
+
+ENDED = frozenset({PodStatus.TERMINATING, PodStatus.TERMINATED})
+
+
+def want(pod: Pod, desired: DesiredStatus, *, reason: Reason, actor: Actor, message: str = "") -> bool:
+    """Write what is wanted, unless the pod is on its way out or it is wanted already. False: nothing was written."""
+    with transaction.atomic():
+        changed = (
+            Pod.objects.filter(pk=pod.pk)
+            .exclude(desired_status=DesiredStatus.TERMINATED)
+            .exclude(desired_status=desired)
+            .update(desired_status=desired, desired_reason=reason)
+        )
+        if not changed:
+            return False
+        pod.refresh_from_db(fields=["desired_status", "desired_reason"])
+        lifecycle.record(pod, "wanted", actor=actor, new_status=desired, reason=reason, message=message)
+        lifecycle.tell_pages(pod)
+        lifecycle.wake(pod.pk)
+    return True
+
+
+def stop_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """Save a last checkpoint where that is possible, and stop. The disk is kept where the provider can."""
+    pod.refresh_from_db()
+    if pod.status in ENDED or pod.status in {PodStatus.COMPLETED, PodStatus.FAILED}:
+        raise _not_now(pod)
+    want(pod, DesiredStatus.STOPPED, reason=Reason.REQUESTED, actor=actor)
+    return pod
+
+
+def start_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """Run a resting pod again, from its newest checkpoint where it has one."""
+    pod.refresh_from_db()
+    if pod.status in ENDED:
+        raise _not_now(pod)
+    with transaction.atomic():
+        want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
+        if pod.status in RESTING:
+            _renew_life(pod)
+            lifecycle.switch_status(pod, PodStatus.QUEUED, reason=Reason.REQUESTED, actor=actor, exit_code=None)
+    return pod
+
+
+def try_next_best(*, pod: Pod, actor: Actor) -> Pod:
+    """After a failed search: look again, among all offers that fit and have not just refused."""
+    pod.refresh_from_db()
+    if pod.status != PodStatus.FAILED:
+        raise _not_now(pod)
+    with transaction.atomic():
+        want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
+        _renew_life(pod)
+        lifecycle.switch_status(
+            pod, PodStatus.QUEUED, reason=Reason.REQUESTED, actor=actor, auto_select=True, offer=None, exit_code=None
+        )
+    return pod
+
+
+def terminate_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """End it for good. Asking again changes nothing."""
+    pod.refresh_from_db()
+    if not is_final(pod.status):
+        want(pod, DesiredStatus.TERMINATED, reason=Reason.REQUESTED, actor=actor)
+    return pod
+
+
+def restart_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """End the process in order and start it again where it is."""
+    _signal(pod, "restart", actor)
+    return pod
+
+
+def crash_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """A drill: kill the process and watch it come back from its checkpoint."""
+    _signal(pod, "crash", actor)
+    return pod
+
+
+def checkpoint_pod(*, pod: Pod, actor: Actor) -> Pod:
+    """Ask the process to save its state now."""
+    _signal(pod, "checkpoint", actor)
+    return pod
+
+
+def can_signal(placement: Placement) -> bool:
+    return hasattr(adapter_for(placement.provider_id, placement.provider_account), "signal")
+
+
+def _signal(pod: Pod, name: str, actor: Actor) -> None:
+    pod.refresh_from_db()
+    placement = pod.placements.filter(status=Placement.Status.LIVE).first()
+    if pod.status != PodStatus.RUNNING or placement is None:
+        raise _not_now(pod)
+    if not can_signal(placement):
+        message = _("%s cannot do this: stop the pod and start it again.") % placement.provider
+        raise Conflict(message, code="not_supported")
+    adapter = adapter_for(placement.provider_id, placement.provider_account)
+    try:
+        adapter.signal(placement.ref, name)
+    except ProviderError as refusal:
+        raise Conflict(refusal.message, code="refused") from None
+    lifecycle.record(pod, "signalled", actor=actor, reason=Reason.REQUESTED, data={"signal": name})
+    lifecycle.tell_pages(pod)
+
+
+def _renew_life(pod: Pod) -> None:
+    """A pod that is started again gets its time to live anew."""
+    if pod.ttl_hours:
+        pod.ends_at = now() + timedelta(hours=pod.ttl_hours)
+        Pod.objects.filter(pk=pod.pk).update(ends_at=pod.ends_at, funds_warned_at=None)
+
+
+def _not_now(pod: Pod) -> Conflict:
+    message = _("A pod that is %s cannot do this.") % str(PodStatus(pod.status).label).lower()
+    return Conflict(message, code="wrong_status")

@@ -1,0 +1,54 @@
+"""What workers do for pods. A lost task costs seconds: every tick finds what is due."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from celery import shared_task
+
+from pods import metering, provider_logs, reconcile, sweeping
+
+log = logging.getLogger(__name__)
+# A call that waited longer is worth nothing: the next tick makes it again.
+STALE_AFTER_S = 5
+LOOKS_IN_A_ROW = 3
+
+
+@shared_task
+def reconcile_pods() -> None:
+    for pod_id in reconcile.due_pods():
+        reconcile_pod.apply_async_on_commit((str(pod_id),), expires=STALE_AFTER_S)
+
+
+@shared_task
+def reconcile_pod(pod_id: str) -> None:
+    # Again at once when something was asked of the pod while we worked on it.
+    for _look in range(LOOKS_IN_A_ROW):
+        if not reconcile.reconcile(UUID(pod_id)):
+            return
+
+
+@shared_task
+def meter_pods() -> None:
+    for placement_id in metering.due_placements():
+        try:
+            metering.meter(placement_id)
+        except Exception:
+            # One placement's trouble must not leave the others unbilled; it stays due.
+            log.exception("placement %s could not be metered", placement_id)
+
+
+@shared_task(queue="work")
+def collect_logs(placement_id: str) -> None:
+    provider_logs.collect(UUID(placement_id))
+
+
+@shared_task(queue="work")
+def sweep_orphans() -> None:
+    sweeping.sweep()
+
+
+@shared_task(queue="work")
+def prune() -> None:
+    sweeping.prune()
