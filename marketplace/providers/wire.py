@@ -55,7 +55,7 @@ class Client:
     service = ""
 
     def __init__(self, account: Account, live_url: str) -> None:
-        if not (account.key.isascii() and (account.key.isprintable())):
+        if not (account.key.isascii() and account.key.isprintable()):
             raise BadKey(f"{self.service}: the key holds characters that no key has.")
         self._key = account.key
         self.base_url = (account.base_url or live_url).rstrip("/")
@@ -133,7 +133,7 @@ class Client:
         message = f"{self.service}: {reason or f'HTTP {answer.status}'}"
         if known := self.recognise(answer, reason):
             return known
-        if answer.status in (401, 403):
+        if answer.status == 401 or (answer.status == 403 and reason):
             return BadKey(message)
         if answer.status == 402:
             return NoFunds(message)
@@ -185,6 +185,12 @@ class Row:
     def child(self, key: str) -> Row:
         return Row(self._value.get(key))
 
+    def maybe_child(self, key: str) -> Row | None:
+        """None for null; a key that is missing is not null."""
+        if key not in self._value:
+            raise RefusedRow(f"{key} is missing")
+        return self.child(key) if self.has(key) else None
+
     def has(self, key: str) -> bool:
         return self._value.get(key) is not None
 
@@ -215,10 +221,7 @@ class Row:
         return printable(value[:limit]).rstrip() if isinstance(value, str) else ""
 
     def number(self, key: str, *, low: float, high: float) -> float:
-        value = self._value.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not low <= value <= high:
-            raise RefusedRow(f"{key} is not between {low:g} and {high:g}")
-        return float(value)
+        return float(self._figure(key, low, high))
 
     def maybe(self, key: str, *, low: float = 0.0, high: float = 1e9) -> float | None:
         try:
@@ -227,10 +230,10 @@ class Row:
             return None
 
     def count(self, key: str, *, low: int = 1, high: int = MAX_GPUS) -> int:
-        number = self.number(key, low=low, high=high)
-        if not number.is_integer():
+        figure = self._figure(key, low, high)
+        if figure != int(figure):
             raise RefusedRow(f"{key} is not whole")
-        return int(number)
+        return int(figure)
 
     def ref(self, key: str) -> str:
         """An id that is a number at some providers and a text at others."""
@@ -240,17 +243,19 @@ class Row:
 
     def price(self, key: str, *, highest: Decimal = DEAREST_PER_HOUR) -> Decimal:
         """USD, above zero, to six places."""
-        value = self._value.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not SIX_PLACES <= value <= highest:
-            raise RefusedRow(f"{key} is not a price")
-        return Decimal(value).quantize(SIX_PLACES)
+        return Decimal(self._figure(key, SIX_PLACES, highest)).quantize(SIX_PLACES)
 
     def maybe_price(self, key: str) -> Decimal | None:
-        """A price that may be absent or nothing; a negative one is refused."""
+        """A price that may be nothing or untold; a negative one is refused."""
+        if self._value.get(key) is None:
+            return None
+        return Decimal(self._figure(key, 0, DEAREST_PER_HOUR)).quantize(SIX_PLACES)
+
+    def _figure(self, key: str, low: float | Decimal, high: float | Decimal) -> int | Decimal:
         value = self._value.get(key)
-        if value is None or (value == 0 and not isinstance(value, bool)):
-            return None if value is None else Decimal(0)
-        return self.price(key)
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not low <= value <= high:
+            raise RefusedRow(f"{key} is not between {low:g} and {high:g}")
+        return value
 
     def flag(self, key: str) -> bool:
         value = self._value.get(key)

@@ -302,5 +302,5 @@ def test_the_public_catalogues_are_recognised() -> None:
     rows = [row for row in _catalog_names() if not gpus.NOT_A_GPU.search(row[0])]
     unknown = {name for name, vram, form in rows if gpus.normalise_gpu(name, vram_gb=vram, form_factor=form) is None}
     known = sum(name not in unknown for name, _, _ in rows)
-    print(f"\n{known} of {len(rows)} accelerator rows recognised ({known / len(rows):.2%}); unknown: {sorted(unknown)}")  # noqa: T201
+    print(f"\n{known} of {len(rows)} accelerator rows recognised ({known / len(rows):.2%}); unknown: {sorted(unknown)}")
     assert known / len(rows) >= 0.99

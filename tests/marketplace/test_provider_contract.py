@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -207,6 +208,17 @@ def test_a_bad_day_never_looks_like_an_empty_account(desk: Desk, fault: str, mon
     for call in (adapter.list_instances, lambda: adapter.get(instance.ref), lambda: adapter.find(instance.key)):
         with pytest.raises(FAULTS[fault]):
             call()
+
+
+@every_renting
+def test_missing_fields_never_make_an_instance_vanish(desk: Desk) -> None:
+    adapter = desk.adapter()
+    instance = adapter.create(launch_request(cheapest(adapter)))
+    desk.fault("missing_fields")
+    with suppress(BadAnswer):
+        assert adapter.get(instance.ref).state != "gone"
+    with suppress(BadAnswer):
+        assert instance.ref in {one.ref for one in adapter.list_instances()}
 
 
 @every_renting

@@ -130,18 +130,18 @@ def test_vast_lists_without_a_key(provider: Scripted) -> None:
     assert "Authorization" not in provider.asked[0].headers
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("dph_base", value) for value in (-0.2, 0, "0.2", None, 1e9, True, [], 1e-9)),
-        *(("num_gpus", value) for value in (0, -1, 1.5, "2", None, True, 10**6)),
-        *(("gpu_ram", value) for value in (0, -24564, 12, 1e12, None, "24 GB")),
-        *(("gpu_name", value) for value in ("", "  ", "x" * 500, "RTX\x00 4090", "\ud800", "a\nb", None, 4090, {})),
-        *(("id", value) for value in (None, -1, 1.5, "", "x" * 500, [], True)),
-        *(("geolocation", value) for value in ("\x00", 7, "x" * 900)),
-        *(("storage_cost", value) for value in (-1, "free", True)),
-    ],
-)
+IMPOSSIBLE: dict[str, list[Any]] = {
+    "dph_base": [-0.2, 0, "0.2", None, 1e9, True, [], 1e-9],
+    "num_gpus": [0, -1, 1.5, "2", None, True, 10**6],
+    "gpu_ram": [0, -24564, 12, 1e12, None, "24 GB"],
+    "gpu_name": ["", "  ", "x" * 500, "RTX\x00 4090", "\ud800", "a\nb", None, 4090, {}],
+    "id": [None, -1, 1.5, "", "x" * 500, [], True],
+    "geolocation": ["\x00", 7, "x" * 900],
+    "storage_cost": [-1, "free", True],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]])
 def test_a_row_that_cannot_be_true_is_refused_alone(provider: Scripted, field: str, value: Any) -> None:
     offers, refused = vast_listing(provider, {**VAST_OFFER, "id": 2, field: value})
     assert {offer.ref for offer in offers if offer.kind == "on_demand"} == {"11684738"}
@@ -221,44 +221,58 @@ def test_an_empty_market_is_no_error(provider: Scripted, adapter: type[Vast], me
     assert adapter(provider.account()).list_offers() == []
 
 
+ECHO = f"the key {KEY} is wrong"
+OWN_WORDS: dict[type[Any], Any] = {
+    Vast: {"success": False, "error": "invalid_args", "msg": ECHO},
+    RunPod: {"title": "Wrong", "detail": ECHO, "status": 400, "errors": [ECHO]},
+    Lambda: {"error": {"code": "global/unknown", "message": ECHO, "suggestion": ECHO}},
+    Akash: {"message": ECHO},
+}
+FOREIGN_WORDS: list[Any] = [b"<html>", b"", b"\x00\x01", {"error": [], "detail": 7, "errors": "x"}]
+
+
+def refusal_of(
+    provider: Scripted, adapter: type[Vast], place: tuple[str, str], said: Any, status: int
+) -> ProviderError:
+    provider.answers.clear()
+    provider.say(*place, said, status=status, Retry_After="17")
+    with pytest.raises(ProviderError) as raised:
+        adapter(provider.account()).list_offers()
+    assert KEY not in repr(raised.value) + raised.value.message + raised.value.detail
+    assert raised.value.__cause__ is None
+    return raised.value
+
+
 @pytest.mark.parametrize(("adapter", "method", "path"), LISTINGS)
 @pytest.mark.parametrize(
-    ("status", "error"),
+    ("status", "error", "foreign"),
     [
-        (301, BadAnswer),
-        (400, ProviderError),
-        (401, BadKey),
-        (402, NoFunds),
-        (403, BadKey),
-        (422, ProviderError),
-        (429, RateLimited),
-        (500, Unreachable),
-        (503, Unreachable),
+        (301, BadAnswer, BadAnswer),
+        (400, Rejected, BadAnswer),
+        (401, BadKey, BadKey),
+        (402, NoFunds, NoFunds),
+        (403, BadKey, BadAnswer),
+        (422, Rejected, BadAnswer),
+        (429, RateLimited, RateLimited),
+        (500, Unreachable, Unreachable),
+        (503, Unreachable, Unreachable),
     ],
 )
-def test_every_status_has_its_error(
-    provider: Scripted, adapter: type[Vast], method: str, path: str, status: int, error: type[ProviderError]
+def test_every_status_has_its_error_and_a_proxys_refusal_is_not_the_providers(
+    provider: Scripted,
+    adapter: type[Vast],
+    method: str,
+    path: str,
+    status: int,
+    error: type[ProviderError],
+    foreign: type[ProviderError],
 ) -> None:
-    echo = f"the key {KEY} is wrong"
-    wordings: list[Any] = [
-        {"error": "invalid_args", "msg": echo},
-        {"title": "Wrong", "detail": echo, "status": status},
-        {"error": {"code": "global/unknown", "message": echo}},
-        {"message": echo},
-        b"<html>",
-        b"\x00\x01",
-        {"error": [], "detail": 7, "errors": "x"},
-    ]
-    for wording in wordings:
-        provider.answers.clear()
-        provider.say(method, path, wording, status=status, Retry_After="17")
-        with pytest.raises(error) as raised:
-            adapter(provider.account()).list_offers()
-        text = repr(raised.value) + str(raised.value) + raised.value.message + raised.value.detail
-        assert KEY not in text
-        assert raised.value.__cause__ is None
-        if isinstance(raised.value, RateLimited):
-            assert raised.value.retry_after_s == 17
+    own = refusal_of(provider, adapter, (method, path), OWN_WORDS[adapter], status)
+    assert type(own) is error
+    if isinstance(own, RateLimited):
+        assert own.retry_after_s == 17
+    for words in FOREIGN_WORDS:
+        assert type(refusal_of(provider, adapter, (method, path), words, status)) is foreign
 
 
 def test_vast_tells_its_limit_in_the_text_alone(provider: Scripted) -> None:

@@ -195,16 +195,31 @@ def test_a_list_without_end_is_given_up(provider: Scripted) -> None:
 
 @pytest.mark.parametrize("spoilt", [{"label": 7, "id": None}, {"id": -5}, {"dph_base": -1}, {"actual_status": 7}])
 def test_an_unreadable_instance_is_never_taken_for_a_gone_one(provider: Scripted, spoilt: dict[str, Any]) -> None:
-    provider.say("GET", "/api/v1/instances/", {"instances": [VAST_INSTANCE, {**VAST_INSTANCE, **spoilt}]})
+    provider.say(
+        "GET", "/api/v1/instances/", {"instances": [VAST_INSTANCE, {**VAST_INSTANCE, **spoilt}], "next_token": None}
+    )
     with pytest.raises(BadAnswer):
         Vast(provider.account()).list_instances()
 
 
 def test_find_refuses_a_list_without_labels(provider: Scripted) -> None:
     row = {name: value for name, value in VAST_INSTANCE.items() if name != "label"}
-    provider.say("GET", "/api/v1/instances/", {"instances": [row]})
+    provider.say("GET", "/api/v1/instances/", {"instances": [row], "next_token": None})
     with pytest.raises(BadAnswer):
         Vast(provider.account()).find(REQUEST.key)
+
+
+@pytest.mark.parametrize("body", [{}, {"instances": []}, {"instances": 7}, []])
+def test_an_answer_without_the_instance_is_not_gone(provider: Scripted, body: Any) -> None:
+    provider.say("GET", "/api/v0/instances/501/", body)
+    with pytest.raises(BadAnswer):
+        Vast(provider.account()).get("501")
+
+
+def test_a_list_that_does_not_say_whether_it_goes_on_is_refused(provider: Scripted) -> None:
+    provider.say("GET", "/api/v1/instances/", {"instances": []})
+    with pytest.raises(BadAnswer):
+        Vast(provider.account()).list_instances()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,15 @@ from marketplace.providers.wire import NotThere, RefusedRow, Row, is_too_dear, r
 CENTS = Decimal(100)
 REF_SEPARATOR = "|"
 VRAM = re.compile(r"\((\d+) GB")
+COUNTRIES = {
+    "Australia": "AU",
+    "Germany": "DE",
+    "India": "IN",
+    "Israel": "IL",
+    "Italy": "IT",
+    "Japan": "JP",
+    "USA": "US",
+}
 STATES: Mapping[str, InstanceState] = {
     "booting": "booting",
     "active": "running",
@@ -98,8 +107,9 @@ def _read_offer(row: Row) -> Iterator[RawOffer]:
     described = kind.text("gpu_description", limit=80)
     if not (vram := VRAM.search(described)):
         raise RefusedRow(f"no VRAM in “{described}”")
-    regions = [Row(region).text("name", limit=40) for region in row.items("regions_with_capacity_available")]
-    for region in regions or [""]:
+    regions = [Row(region) for region in row.items("regions_with_capacity_available")]
+    places = {region.text("name", limit=40): _country(region.note("description")) for region in regions}
+    for region, country in (places or {"": ""}).items():
         yield RawOffer(
             ref=f"{kind.text('name', limit=80)}{REF_SEPARATOR}{region}",
             gpu_name=described,
@@ -110,11 +120,16 @@ def _read_offer(row: Row) -> Iterator[RawOffer]:
             ram_gb=specs.maybe("memory_gib"),
             disk_gb=specs.maybe("storage_gib"),
             region=region,
-            country="US" if region.startswith("us-") else "",
+            country=country,
             available_count=None if region else 0,
             disk_price_gb_month=Decimal(0),
             egress_price_gb=Decimal(0),
         )
+
+
+def _country(description: str) -> str:
+    """The country in "California, USA"."""
+    return COUNTRIES.get(description.rpartition(",")[2].strip(), "")
 
 
 def _read_instance(row: Row) -> Instance:

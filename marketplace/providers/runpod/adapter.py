@@ -55,7 +55,7 @@ STATES: Mapping[str, InstanceState] = {
 class Adapter:
     slug = "runpod"
     name = "RunPod"
-    capabilities: frozenset[Capability] = frozenset({"list", "rent", "stop", "logs", "metrics", "ssh"})
+    capabilities: frozenset[Capability] = frozenset({"list", "rent", "stop", "logs", "ssh"})
     keyless_listing = True
 
     def __init__(self, account: Account) -> None:
@@ -224,7 +224,7 @@ def _read_events(stream: str) -> Iterator[LogLine]:
         fields = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
         if "id" not in fields or "data" not in fields:
             continue
-        with suppress(ValueError, RefusedRow):
+        with suppress(ValueError, RecursionError, RefusedRow):
             data = Row(json.loads(fields["data"]))
             yield LogLine(
                 at=_read_time(data.text("ts")), text=data.note("line", limit=LOG_LINE), cursor=fields["id"][:200]

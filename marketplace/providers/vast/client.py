@@ -33,14 +33,14 @@ class VastClient(Client):
 
     def recognise(self, answer: Answer, reason: str) -> ProviderError | None:
         message = f"{self.service}: {reason}"
-        if "no_such_ask" in reason:
+        if "no_such_ask" in reason or "not your own" in reason:
             return OfferGone(message)
         if "no_such_instance" in reason:
             return NotThere(message)
         if "insufficient_credit" in reason or "lacks credit" in reason:
             return NoFunds(message)
         if answer.status == 429 and "Retry-After" not in answer.headers and (wait := THRESHOLD.search(reason)):
-            return RateLimited(message, retry_after_s=float(wait[1]))
+            return RateLimited(message, retry_after_s=min(float(wait[1]), 3600.0))
         return None
 
     def search(self, kind: str) -> list[object]:
@@ -74,10 +74,9 @@ class VastClient(Client):
     def instance(self, ref: str) -> Row | None:
         """The instance, or None when Vast says that there is none."""
         try:
-            body = Row(self.get(f"/api/v0/instances/{path_part(ref)}/"))
+            return Row(self.get(f"/api/v0/instances/{path_part(ref)}/")).maybe_child("instances")
         except NotThere:
             return None
-        return body.child("instances") if body.has("instances") else None
 
     def instances(self, filters: dict[str, object] | None = None) -> list[object]:
         found: list[object] = []
@@ -86,7 +85,7 @@ class VastClient(Client):
             params = {"limit": PAGE, "after_token": token, "select_filters": json.dumps(filters or {})}
             page = Row(self.get("/api/v1/instances/", params={k: v for k, v in params.items() if v != ""}))
             found += page.items("instances")
-            token = page.text("next_token", limit=2000, optional=True)
+            token = page.note("next_token", limit=2000, required=True)
             if not token:
                 return found
         raise BadAnswer(f"{self.service}: the list of instances does not end.")
