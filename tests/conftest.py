@@ -132,6 +132,8 @@ def peer() -> Callable[[str], Peer]:
             state.parent.mkdir(exist_ok=True)
             argv = [sys.executable, "-m", "sandbox", slug, "--host", LOOPBACK, "--port", str(port), "--seed", "7"]
             argv += ["--state", str(state), "--facts", "marketplace/data/list_prices.csv"]
+            # Instances boot quickly, and the market moves only when a test says so (`POST /sandbox/tick`).
+            argv += ["--boot-s", "0.4", "--tick-s", "0"]
             servers.start_program(Program(f"peer-{slug}", tuple(argv), ready=new.healthy))
             started[slug] = new
         return started[slug]
