@@ -60,12 +60,12 @@ clean: ## Remove .local with all data, the environment and the caches (asks firs
 	.local/bootstrap/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.lock; \
 	touch $@
 
-.venv/.created: .local/bootstrap/.installed
+.venv/.created: | .local/bootstrap/.installed
 	@echo "Environment: .venv"
 	@$(UV) venv --quiet --clear --python .local/bootstrap/bin/python .venv
 	@printf '%s\n' "$(CURDIR)" > $@
 
-.venv/.synced: .venv/.created $(LOCKS)
+.venv/.synced: .venv/.created .local/bootstrap/.installed $(LOCKS)
 	@echo "Environment: Python packages"
 	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python $(LOCKS)
 	@touch $@
