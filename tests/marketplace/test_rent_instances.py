@@ -399,7 +399,8 @@ def test_runpod_logs_are_events_after_the_last_one_and_a_cut_one_is_left(provide
         f"id: 2026-06-01T12:02:0{n}Z/00000000000{n}\ndata: {json.dumps({'ts': f'2026-06-01T12:02:0{n}Z', 'line': text})}"
         for n, text in enumerate(["  indented", "two"])
     ]
-    stream = "\n\n".join([": ping", *events, "id: broken\ndata: {", "data: {}", 'id: cut\ndata: {"ts']).encode()
+    odd = [events[0].replace("id: 2026", "id: é2026"), events[0].partition("\n")[2]]
+    stream = "\n\n".join([": ping", *events, *odd, "id: broken\ndata: {", "data: {}", 'id: cut\ndata: {"ts']).encode()
     provider.say("GET", "/v2/pods/p/logs", stream, Content_Type="text/event-stream")
     lines = RunPod(provider.account()).logs("p", after="2026-06-01T12:01:00Z/000000000009")
     assert [(line.text, line.cursor) for line in lines] == [

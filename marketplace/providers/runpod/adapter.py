@@ -94,13 +94,13 @@ class Adapter:
         return read_instances(self.name, self._client.pods(), _read_instance)
 
     def stop(self, ref: str) -> None:
-        self._switch(ref, "stop", "stopped")
+        self._switch(ref, "stop", {"stopped"})
 
     def start(self, ref: str) -> None:
-        self._switch(ref, "start", "running")
+        self._switch(ref, "start", {"creating", "booting", "running"})
 
-    def _switch(self, ref: str, action: str, wanted: InstanceState) -> None:
-        if not self._client.act(ref, action) and (state := self.get(ref).state) != wanted:
+    def _switch(self, ref: str, action: str, wanted: set[InstanceState]) -> None:
+        if not self._client.act(ref, action) and (state := self.get(ref).state) not in wanted:
             raise Rejected(f"{self.name}: a pod that is {state} cannot {action}.")
 
     def terminate(self, ref: str) -> None:
@@ -221,14 +221,14 @@ def _read_time(text: str) -> datetime:
 def _read_events(stream: str) -> Iterator[LogLine]:
     """Server-sent events `id: …` / `data: {"ts", "source", "line"}`; the last one may be cut off and is left."""
     for event in stream.replace("\r\n", "\n").split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
-        if "id" not in fields or "data" not in fields:
-            continue
+        fields = dict(line.split(": ", 1) for line in event.split("\n") if ": " in line)
+        cursor = fields.get("id", "")
+        if "data" not in fields or not cursor or not cursor.isascii():
+            continue  # the cursor goes back in a header, which holds ASCII only
         with suppress(ValueError, RecursionError, RefusedRow):
             data = Row(json.loads(fields["data"]))
-            yield LogLine(
-                at=_read_time(data.text("ts")), text=data.note("line", limit=LOG_LINE), cursor=fields["id"][:200]
-            )
+            text = data.note("line", limit=LOG_LINE)
+            yield LogLine(at=_read_time(data.text("ts")), text=text, cursor=cursor[:200])
 
 
 def _launch(request: LaunchRequest) -> dict[str, object]:

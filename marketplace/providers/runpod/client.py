@@ -71,7 +71,7 @@ class RunPodClient(Client):
         self.call("DELETE", f"/v2/pods/{path_part(ref)}")
 
     def log_events(self, ref: str, *, after: str) -> str:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after and after.isascii() else {})
         answer = self.stream(
             f"/v2/pods/{path_part(ref)}/logs", params={"source": "container", "tail": LOG_TAIL}, headers=headers
         )
