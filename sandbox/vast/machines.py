@@ -82,8 +82,8 @@ def present_ask(market: Market, machine: Machine) -> Ask | None:
     if stay is None:
         return None
     tick = market.held_since(machine.name, PRICE_TICKS)
-    own = 1 + 0.04 * (market.chance(machine.name, "own", tick) - 0.5)
-    price = scale(machine.price, own * (1 + 0.05 * market.wave(machine.card.slug, at=tick)))
+    own = 1 + 0.03 * (market.chance(machine.name, "own", tick) - 0.5)
+    price = scale(machine.price, own * (1 + 0.03 * market.wave(machine.card.slug, at=tick)))
     bid_share = 0.45 + 0.2 * market.chance(machine.name, "bid") + 0.06 * market.wave(f"{machine.name}/bid", every=6)
     return Ask(
         id=1000 * market.whole(20_000, 39_999, machine.name, "ask", stay) + machine.index,

@@ -168,7 +168,7 @@ def show(instance: Instance) -> dict[str, Any]:
         "image_args": details["args"],
         "image_runtype": details["runtype"],
         "extra_env": details["env"],
-        "onstart": details["onstart"],
+        "onstart": details["onstart"] or "",
         "template_id": None,
         "template_hash_id": details["template"],
         "template_name": None,
