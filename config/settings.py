@@ -183,6 +183,7 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True
+MFA_ADAPTER = "accounts.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = False
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
@@ -197,7 +198,7 @@ AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
 AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
 # What other parts do when somebody signs up, and when they confirm their address: called in the same transaction.
-ON_SIGN_UP: list[str] = []
+ON_SIGN_UP = ["notifications.mailbox.remember_new_person"]
 ON_EMAIL_CONFIRMED: list[str] = []
 JWT_ACCESS_SECONDS = 15 * 60
 JWT_REFRESH_SECONDS = 30 * 24 * 3600
