@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 
 from accounts import actor as actors
 from accounts.people import confirm_email
-from billing.credits import grant_signup_credits
 from enrollment.checkout import send_key
 from enrollment.lifecycle import switch_enrolment
 from enrollment.models import Enrolment
@@ -52,7 +51,6 @@ def activate(key: str) -> Enrolment:
         if not switch_enrolment(enrolment, EnrolmentStatus.ACTIVATED, activated_at=now()):
             raise AppError(_("This key was used already. Sign in instead."), code="key_used", status=409)
         confirm_email(enrolment.user)
-        grant_signup_credits(enrolment.organisation)
     start_first_pod(enrolment)
     return enrolment
 

@@ -7,9 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
+from django.http import HttpRequest
 
+from accounts import actor as actors
 from accounts.actor import Actor
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from enrollment.forms import DeployForm
 from marketplace.offers import find_offer
 from pods.configs import create_config
@@ -34,6 +36,15 @@ def read_draft(session: SessionBase) -> dict[str, Any] | None:
 
 def drop_draft(session: SessionBase) -> None:
     session.pop(SESSION_KEY, None)
+
+
+def keep_after_sign_up(*, request: HttpRequest, person: User, organisation: Organisation) -> None:
+    """Called by `accounts.people` when somebody has signed up (settings.ON_SIGN_UP)."""
+    draft = read_draft(request.session)
+    config = save_draft(request.session, organisation=organisation, actor=actors.user(person))
+    if config is not None and draft is not None:
+        # The page that follows shows the same form again: what was typed stays there until it is deployed.
+        keep_draft(request.session, draft)
 
 
 def save_draft(session: SessionBase, *, organisation: Organisation, actor: Actor) -> PodConfig | None:

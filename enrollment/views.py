@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import current_organisation
 from accounts.roles import Permission
 from billing.models import Plan
-from billing.plans import public_plans
+from billing.plans import find_plan, public_plans
 from enrollment import activation, checkout
 from enrollment.access import current_enrolment, get_enrolment, remember
 from enrollment.forms import ActivateForm, CheckoutForm
@@ -31,7 +31,7 @@ def show_plans(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def show_checkout(request: HttpRequest) -> HttpResponse:
-    plan = get_object_or_404(public_plans(), pk=request.POST.get("plan") or request.GET.get("plan") or "pro")
+    plan = find_plan(request.POST.get("plan") or request.GET.get("plan") or "pro")
     person = request.user if request.user.is_authenticated else None
     place = detect_country(request)
     form = CheckoutForm(

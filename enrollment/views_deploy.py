@@ -14,14 +14,16 @@ from django.views.decorators.http import require_http_methods
 from accounts.access import current_organisation
 from accounts.roles import Permission
 from billing import wallet
+from billing.credits import NoRate
 from enrollment.drafts import drop_draft, keep_draft, read_draft
 from enrollment.forms import DeployForm
 from lib.errors import AppError
 from marketplace.models import Offer
 from marketplace.offers import find_offer
 from pods.configs import create_config
-from pods.deploy import deploy, estimate_for
-from pods.models import Payer, PodTemplate
+from pods.deploy import deploy
+from pods.models import Payer, Pod, PodConfig, PodTemplate
+from pods.pricing import price_of
 
 
 @require_http_methods(["GET", "POST"])
@@ -46,13 +48,17 @@ def show_deploy(request: HttpRequest) -> HttpResponse:
 
 def _deploy(request: HttpRequest, form: DeployForm, offer: Offer | None) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.RUN_PODS)
+    token = form.cleaned_data["token"]
+    there = Pod.objects.filter(organisation=organisation, deploy_key=token).first()
+    if there is not None:  # the form was sent twice
+        return redirect("console:pod", there.public_id)
     config = create_config(organisation=organisation, actor=request.actor, **form.config_columns())
     pod = deploy(
         organisation=organisation,
         config=config,
         offer=offer,
         actor=request.actor,
-        idempotency_key=form.cleaned_data["token"],
+        idempotency_key=token,
     )
     drop_draft(request.session)
     return redirect("console:pod", pod.public_id)
@@ -69,7 +75,13 @@ def _show_refusal(form: DeployForm, refusal: AppError) -> None:
 def _page(request: HttpRequest, form: DeployForm, offer: Offer | None) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "offer": offer}
     values = form.data if form.is_bound else form.initial
-    context["estimate"] = estimate_for(offer, disk_gb=_whole(values.get("disk_gb"), 10)) if offer else None
+    if offer is not None:
+        payer = values.get("payer") if values.get("payer") in Payer.values else Payer.WALLET
+        spec = PodConfig(disk_gb=_whole(values.get("disk_gb"), 10), payer=payer)
+        try:
+            context["price"] = price_of(spec, offer)
+        except NoRate as refusal:
+            context["price_problem"] = refusal.message
     if request.user.is_authenticated and request.actor.organisation_id:
         organisation = current_organisation(request.actor, Permission.SEE_PODS)
         context["balances"] = wallet.balances(organisation)

@@ -44,5 +44,5 @@ document.addEventListener("htmx:afterSwap", () => {
 });
 document.body.addEventListener("live:pod.logs", (event) => {
   append(event.detail.lines);
-  say("log-state", "live");
+  say("log-state", "word");
 });
