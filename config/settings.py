@@ -198,8 +198,8 @@ AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
 AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
 # What other parts do when somebody signs up, and when they confirm their address: called in the same transaction.
-ON_SIGN_UP = ["notifications.mailbox.remember_new_person"]
-ON_EMAIL_CONFIRMED: list[str] = []
+ON_SIGN_UP = ["notifications.mailbox.remember_new_person", "enrollment.drafts.keep_after_sign_up"]
+ON_EMAIL_CONFIRMED = ["billing.credits.grant_signup_credits"]
 JWT_ACCESS_SECONDS = 15 * 60
 JWT_REFRESH_SECONDS = 30 * 24 * 3600
 
