@@ -3,6 +3,7 @@
 import os
 from importlib import import_module
 from importlib.util import find_spec
+from urllib.parse import ParseResult
 
 from django.core.asgi import get_asgi_application
 
@@ -11,7 +12,16 @@ django_application = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs the apps loaded)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from channels.security.websocket import OriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+
+class BrowserOriginValidator(OriginValidator):
+    """Refuses pages of other sites. Browsers always send their origin; node agents and programs have none."""
+
+    def valid_origin(self, parsed_origin: ParseResult | None) -> bool:
+        return parsed_origin is None or bool(super().valid_origin(parsed_origin))
+
 
 # While the apps grow side by side, those that have sockets already are taken.
 routes = [
@@ -24,6 +34,6 @@ routes = [
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(routes))),
+        "websocket": BrowserOriginValidator(AuthMiddlewareStack(URLRouter(routes)), settings.ALLOWED_HOSTS),
     }
 )
