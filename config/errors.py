@@ -110,4 +110,3 @@ def locked_out(request: HttpRequest, *_credentials: object) -> HttpResponse:
 def rate_limited(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """What allauth answers when its own limits are reached."""
     return error_answer(request, TooMany(_("Too many requests. Wait a minute and try again.")))
-

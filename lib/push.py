@@ -23,6 +23,10 @@ def pod_group(pod_id: UUID) -> str:
     return f"pod.{pod_id.hex}"
 
 
+def person_group(user_id: UUID) -> str:
+    return f"person.{user_id.hex}"
+
+
 def node_group(node_id: UUID) -> str:
     return f"node.{node_id.hex}"
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # The bucket holds a minute's worth of tokens and fills at a steady rate, by the server's clock. Answers the
 # milliseconds until there is a token: 0 when one was taken.
-TAKE_TOKEN = """
+TAKE_ONE = """
 local size = tonumber(ARGV[1])
 local per_ms = size / 60000
 local clock = redis.call('TIME')
@@ -38,7 +38,7 @@ def limit(caller: HttpRequest | str, name: str, *, per_minute: int) -> None:
     key = caller if isinstance(caller, str) else client_address(caller)
     try:
         bucket = cache.make_key(f"rate:{name}:{key}")
-        wait_ms = int(get_redis_connection("default").eval(TAKE_TOKEN, 1, bucket, per_minute))
+        wait_ms = int(get_redis_connection("default").eval(TAKE_ONE, 1, bucket, per_minute))
     except RedisError:
         # Without Valkey nothing else works well either; people should not be locked out on top of it.
         log.warning("the rate of %s was not checked", name, exc_info=True)

@@ -64,3 +64,18 @@ class SandboxMail(models.Model):
     @property
     def public_id(self) -> str:
         return encode_id("mail", self.pk)
+
+
+class SandboxMailbox(models.Model):
+    """Which browser may read the mail to an address before anybody signed in: the one that first signed up with it."""
+
+    address = models.EmailField(_("address"), primary_key=True)
+    holder_hash = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(_("made"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("sandbox mailbox")
+        verbose_name_plural = _("sandbox mailboxes")
+
+    def __str__(self) -> str:
+        return self.address

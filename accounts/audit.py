@@ -1,0 +1,98 @@
+"""The record of what people, keys and staff did: append-only, one hash chain for each organisation.
+
+People stand in it by id only, so that erasing a person breaks no chain; nothing secret belongs into `data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models, transaction
+
+from accounts.actor import Actor
+from accounts.models import AuditEntry
+from lib.clock import now
+
+FIRST_HASH = "0" * 64
+
+
+def record(
+    organisation_id: UUID,
+    actor: Actor,
+    action: str,
+    obj: models.Model | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    """Append an entry in the caller's transaction. `action` is `noun.verb`; `data` holds texts, whole numbers, lists."""
+    plain = _plain(dict(data or {}))
+    with transaction.atomic():
+        _lock_chain(organisation_id)
+        last = AuditEntry.objects.filter(organisation_id=organisation_id).order_by("-sequence").first()
+        entry = AuditEntry(
+            organisation_id=organisation_id,
+            sequence=last.sequence + 1 if last else 1,
+            at=now(),
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            action=action,
+            object_type=obj._meta.model_name or "" if obj is not None else "",
+            object_id=str(getattr(obj, "public_id", obj.pk)) if obj is not None else "",
+            data=plain,
+            previous_hash=last.hash if last else FIRST_HASH,
+        )
+        entry.hash = hash_entry(entry)
+        entry.save(force_insert=True)
+    return entry
+
+
+def hash_entry(entry: AuditEntry) -> str:
+    """SHA-256 over the entry's canonical JSON, the hash of the one before it included."""
+    body = {
+        "organisation": entry.organisation_id.hex,
+        "sequence": entry.sequence,
+        "at": entry.at.isoformat(timespec="microseconds"),
+        "actor": [entry.actor_kind, entry.actor_id],
+        "action": entry.action,
+        "object": [entry.object_type, entry.object_id],
+        "data": entry.data,
+        "previous": entry.previous_hash,
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def verify_chain(organisation_id: UUID) -> list[str]:
+    """What is wrong with the organisation's chain; empty when every entry fits the one before it."""
+    return list(_problems(organisation_id))
+
+
+def _problems(organisation_id: UUID) -> Iterator[str]:
+    previous, expected = FIRST_HASH, 1
+    for entry in AuditEntry.objects.filter(organisation_id=organisation_id).order_by("sequence").iterator():
+        if entry.sequence != expected:
+            yield f"{organisation_id}: entry {expected} is missing"
+        if entry.previous_hash != previous:
+            yield f"{organisation_id}: entry {entry.sequence} does not follow the one before it"
+        if entry.hash != hash_entry(entry):
+            yield f"{organisation_id}: entry {entry.sequence} was changed"
+        previous, expected = entry.hash, entry.sequence + 1
+
+
+def _lock_chain(organisation_id: UUID) -> None:
+    """One writer for each chain until its transaction ends; another's entry is then seen by our next query."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"audit:{organisation_id.hex}"])
+
+
+def _plain(value: Any) -> Any:
+    """Only what comes back from the database exactly as it went in, else the hash would not fit: so no floats."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    raise TypeError(f"The audit log keeps no {type(value).__name__}.")

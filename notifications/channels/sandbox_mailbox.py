@@ -1,0 +1,34 @@
+"""The mail backend of SANDBOX: a mail becomes a row, which its reader finds under /mailbox/. Nothing leaves the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from email.utils import parseaddr
+
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+
+from notifications.models import SandboxMail
+
+
+class EmailBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        rows = [_row(message, to) for message in email_messages for to in message.recipients()]
+        SandboxMail.objects.bulk_create(rows)
+        return len(email_messages)
+
+
+def _row(message: EmailMessage, to: str) -> SandboxMail:
+    return SandboxMail(
+        to=parseaddr(to)[1].lower(),
+        sender=message.from_email,
+        subject=message.subject,
+        text=message.body,
+        html=html_part(message),
+    )
+
+
+def html_part(message: EmailMessage) -> str:
+    if not isinstance(message, EmailMultiAlternatives):
+        return ""
+    return next((str(content) for content, kind in message.alternatives if kind == "text/html"), "")
