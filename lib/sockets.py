@@ -7,7 +7,8 @@ never stands in an address.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -20,9 +21,9 @@ TOKEN_WITHIN_S = 5.0
 FLUSH_S = 0.25
 MAX_WAITING = 500
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_SLOW = 4401, 4403, 4404, 4408
-# People are a matter of a higher layer; both functions answer an actor, or None.
-ACTOR_OF_SCOPE = "accounts.sockets.actor_of_scope"
-ACTOR_OF_TOKEN = "accounts.sockets.actor_of_token"  # noqa: S105  (a dotted path)
+# People are a matter of a higher layer, named here as providers are in the settings.
+ACTOR_OF_SESSION = "accounts.middleware.actor_of_session"
+ACTOR_OF_TOKEN = "accounts.auth.actor_of_token"  # noqa: S105  (a dotted path)
 
 
 class PageConsumer(AsyncJsonWebsocketConsumer):
@@ -32,7 +33,7 @@ class PageConsumer(AsyncJsonWebsocketConsumer):
     type and id waits, since pages fetch what they show.
     """
 
-    coalesce: dict[str, str] = {}
+    coalesce: ClassVar[dict[str, str]] = {}
 
     def authorise(self, actor: Any) -> list[str]:
         """Groups to listen to. Runs with the database; raises AppError for what the actor may not see."""
@@ -45,14 +46,20 @@ class PageConsumer(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
         self.listening: list[str] = []
         self.waiting: dict[tuple[str, str], dict[str, Any]] = {}
-        self.timers: set[asyncio.TimerHandle] = set()
+        self.timers: list[asyncio.TimerHandle] = []
         self.flush_planned = False
         await self.accept()
-        actor = await database_sync_to_async(import_string(ACTOR_OF_SCOPE))(self.scope)
+        actor = await database_sync_to_async(self._actor_of_session)()
         if actor is not None:
             await self._listen(actor)
         else:
             self._later(TOKEN_WITHIN_S, self._close_unless_listening)
+
+    def _actor_of_session(self) -> Any:
+        person, session = self.scope.get("user"), self.scope.get("session")
+        if person is None or session is None or not person.is_authenticated:
+            return None
+        return import_string(ACTOR_OF_SESSION)(person, session)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         if self.listening:
@@ -120,12 +127,9 @@ class PageConsumer(AsyncJsonWebsocketConsumer):
         await self.send_json({"type": "refused", "code": code, "message": message})
         await self.close(code=close_code)
 
-    def _later(self, seconds: float, act: Any) -> None:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(seconds, lambda: self._begin(timer, act))
-        self.timers.add(timer)
+    def _later(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        def begin() -> None:
+            # Kept until it is done: the loop itself holds tasks only weakly.
+            self.running = asyncio.ensure_future(act())
 
-    def _begin(self, timer: asyncio.TimerHandle, act: Any) -> None:
-        self.timers.discard(timer)
-        # Kept until it is done: the loop itself holds tasks only weakly.
-        self.running = asyncio.ensure_future(act())
+        self.timers.append(asyncio.get_running_loop().call_later(seconds, begin))

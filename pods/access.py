@@ -10,7 +10,7 @@ from accounts.actor import Actor
 from accounts.roles import Permission
 from lib.errors import AppError, NotFound
 from lib.ids import decode_id
-from marketplace.models import Offer, ProviderAccount
+from marketplace.models import ProviderAccount
 from pods.models import Pod, PodConfig
 
 
@@ -62,14 +62,6 @@ def get_provider_account(
 def provider_accounts_seen_by(actor: Actor) -> QuerySet[ProviderAccount]:
     organisation = current_organisation(actor, Permission.SEE_PODS)
     return ProviderAccount.objects.filter(organisation=organisation, archived_at=None).select_related("provider")
-
-
-def get_offer(public_id: str) -> Offer:
-    """Offers are everybody's to see."""
-    offer = Offer.objects.select_related("provider", "gpu").filter(pk=decode_id("off", public_id)).first()
-    if offer is None:
-        raise NotFound(_("There is no such offer."))
-    return offer
 
 
 def _signed_in(actor: Actor) -> None:

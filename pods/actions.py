@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, Protocol
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from accounts.actor import Actor
 from lib.clock import now
 from lib.errors import Conflict
@@ -16,6 +18,7 @@ from pods import lifecycle
 from pods.models import Placement, Pod
 from pods.states import RESTING, DesiredStatus, PodStatus, Reason, is_final
 
+AUDITED = frozenset({"user", "api_key", "staff"})
 ENDED = frozenset({PodStatus.TERMINATING, PodStatus.TERMINATED})
 
 
@@ -42,7 +45,9 @@ def stop_pod(*, pod: Pod, actor: Actor) -> Pod:
     pod.refresh_from_db()
     if pod.status in ENDED or pod.status in {PodStatus.COMPLETED, PodStatus.FAILED}:
         raise _not_now(pod)
-    want(pod, DesiredStatus.STOPPED, reason=Reason.REQUESTED, actor=actor)
+    with transaction.atomic():
+        if want(pod, DesiredStatus.STOPPED, reason=Reason.REQUESTED, actor=actor):
+            _note(pod, "pod.stop", actor)
     return pod
 
 
@@ -53,6 +58,7 @@ def start_pod(*, pod: Pod, actor: Actor) -> Pod:
         raise _not_now(pod)
     with transaction.atomic():
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
+        _note(pod, "pod.start", actor)
         if pod.status in RESTING:
             _renew_life(pod)
             lifecycle.switch_status(pod, PodStatus.QUEUED, reason=Reason.REQUESTED, actor=actor, exit_code=None)
@@ -66,6 +72,7 @@ def try_next_best(*, pod: Pod, actor: Actor) -> Pod:
         raise _not_now(pod)
     with transaction.atomic():
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
+        _note(pod, "pod.try_next_best", actor)
         _renew_life(pod)
         lifecycle.switch_status(
             pod, PodStatus.QUEUED, reason=Reason.REQUESTED, actor=actor, auto_select=True, offer=None, exit_code=None
@@ -77,7 +84,9 @@ def terminate_pod(*, pod: Pod, actor: Actor) -> Pod:
     """End it for good. Asking again changes nothing."""
     pod.refresh_from_db()
     if not is_final(pod.status):
-        want(pod, DesiredStatus.TERMINATED, reason=Reason.REQUESTED, actor=actor)
+        with transaction.atomic():
+            if want(pod, DesiredStatus.TERMINATED, reason=Reason.REQUESTED, actor=actor):
+                _note(pod, "pod.terminate", actor)
     return pod
 
 
@@ -99,8 +108,19 @@ def checkpoint_pod(*, pod: Pod, actor: Actor) -> Pod:
     return pod
 
 
+class Signalling(Protocol):
+    """What an adapter has whose agents hold the process themselves."""
+
+    def signal(self, ref: str, name: str) -> None: ...
+
+
 def can_signal(placement: Placement) -> bool:
-    return hasattr(adapter_for(placement.provider_id, placement.provider_account), "signal")
+    return _signalling(placement) is not None
+
+
+def _signalling(placement: Placement) -> Signalling | None:
+    adapter: Any = adapter_for(placement.provider_id, placement.provider_account)
+    return adapter if hasattr(adapter, "signal") else None
 
 
 def _signal(pod: Pod, name: str, actor: Actor) -> None:
@@ -108,16 +128,24 @@ def _signal(pod: Pod, name: str, actor: Actor) -> None:
     placement = pod.placements.filter(status=Placement.Status.LIVE).first()
     if pod.status != PodStatus.RUNNING or placement is None:
         raise _not_now(pod)
-    if not can_signal(placement):
+    adapter = _signalling(placement)
+    if adapter is None:
         message = _("%s cannot do this: stop the pod and start it again.") % placement.provider
         raise Conflict(message, code="not_supported")
-    adapter = adapter_for(placement.provider_id, placement.provider_account)
     try:
         adapter.signal(placement.ref, name)
     except ProviderError as refusal:
         raise Conflict(refusal.message, code="refused") from None
-    lifecycle.record(pod, "signalled", actor=actor, reason=Reason.REQUESTED, data={"signal": name})
-    lifecycle.tell_pages(pod)
+    with transaction.atomic():
+        lifecycle.record(pod, "signalled", actor=actor, reason=Reason.REQUESTED, data={"signal": name})
+        _note(pod, f"pod.{name}", actor)
+        lifecycle.tell_pages(pod)
+
+
+def _note(pod: Pod, action: str, actor: Actor) -> None:
+    """What people, keys and staff ask for stands in the audit log too."""
+    if actor.kind in AUDITED:
+        audit.record(pod.organisation_id, actor, action, pod, {"name": pod.name})
 
 
 def _renew_life(pod: Pod) -> None:

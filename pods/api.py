@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Header, Query, Router
+from ninja import HeaderEx, P, QueryEx, Router
 
 from accounts.access import current_organisation
 from accounts.actor import Actor
@@ -16,6 +16,7 @@ from accounts.models import Organisation
 from accounts.roles import Permission
 from lib.errors import AppError, Invalid, NotFound
 from lib.lists import MAX_LIMIT, page_of
+from marketplace.offers import get_offer
 from pods import access, actions, configs, limits, provider_accounts, reports
 from pods import deploy as deployment
 from pods import schemas as s
@@ -77,7 +78,7 @@ def validate(request: HttpRequest, body: s.ChoiceIn) -> dict[str, Any]:
 
 @router.post("deployment/deploy", response={201: dict[str, Any]})
 def deploy(
-    request: HttpRequest, body: s.DeployIn, key: str = Header("", alias="Idempotency-Key", max_length=120)
+    request: HttpRequest, body: s.DeployIn, key: HeaderEx[str, P(alias="Idempotency-Key", max_length=120)] = ""
 ) -> tuple[int, dict[str, Any]]:
     """Needs the header `Idempotency-Key`: sending it again answers the same pod."""
     config, offer = _choice(request.actor, body, Permission.RUN_PODS)
@@ -146,7 +147,7 @@ def act(request: HttpRequest, pod_id: str, body: s.ActionIn) -> dict[str, Any]:
 
 @router.get("pods/{pod_id}/events")
 def list_events(
-    request: HttpRequest, pod_id: str, limit: int = Query(100, ge=1, le=MAX_LIMIT), before: int | None = None
+    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LIMIT)] = 100, before: int | None = None
 ) -> dict[str, Any]:
     """Newest first. `next` is the `before` of the following page."""
     rows = PodEvent.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-id")
@@ -156,7 +157,7 @@ def list_events(
 
 @router.get("pods/{pod_id}/logs")
 def list_logs(
-    request: HttpRequest, pod_id: str, limit: int = Query(200, ge=1, le=MAX_LOG_LINES), before: int | None = None
+    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LOG_LINES)] = 200, before: int | None = None
 ) -> dict[str, Any]:
     """The last lines, oldest first. `next` is the `before` of the page of earlier ones."""
     rows = LogLine.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-id")
@@ -168,7 +169,9 @@ def list_logs(
 
 
 @router.get("pods/{pod_id}/metrics")
-def list_metrics(request: HttpRequest, pod_id: str, limit: int = Query(720, ge=1, le=MAX_SAMPLES)) -> dict[str, Any]:
+def list_metrics(
+    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_SAMPLES)] = 720
+) -> dict[str, Any]:
     """The last samples, oldest first; one in five seconds on our own nodes, kept for a day."""
     rows = MetricSample.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-at")[:limit]
     return {"items": [reports.sample_json(row) for row in list(rows)[::-1]], "next": None}
@@ -227,7 +230,7 @@ def _columns(actor: Actor, organisation: Organisation, body: s.ConfigIn) -> dict
     columns = body.dict(exclude_unset=True)
     for field, find in (
         ("template", lambda slug: _template(organisation, slug)),
-        ("offer", access.get_offer),
+        ("offer", get_offer),
         ("provider_account", lambda text: _own_account(actor, organisation, text)),
     ):
         if columns.get(field) is not None:
@@ -260,7 +263,7 @@ def _own_account(actor: Actor, organisation: Organisation, text: str) -> Any:
 
 def _choice(actor: Actor, body: s.ChoiceIn | s.DeployIn, permission: Permission) -> tuple[PodConfig, Any]:
     config = access.get_config(actor, body.config, permission)
-    return config, _found("offer", access.get_offer, body.offer) if body.offer else None
+    return config, _found("offer", get_offer, body.offer) if body.offer else None
 
 
 def _show_deployable(config: PodConfig) -> dict[str, Any]:

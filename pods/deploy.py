@@ -9,13 +9,14 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
 from billing.wallet import balances
 from lib.clock import now
 from lib.errors import AppError, Conflict, Forbidden, Invalid, PaymentRequired
 from marketplace.models import Offer
-from pods import lifecycle
+from pods import actions, lifecycle
 from pods.models import Payer, Pod, PodConfig, PodSpec
 from pods.placing import choose_offers
 from pods.pricing import DRIFT, Price, price_of
@@ -139,6 +140,8 @@ def _write_pod(
         **columns,
     )
     pod.refresh_from_db()
+    if actor.kind in actions.AUDITED:
+        audit.record(organisation.pk, actor, "pod.deploy", pod, {"name": pod.name})
     lifecycle.record(pod, "deployed", actor=actor, new_status=PodStatus.QUEUED, reason=Reason.REQUESTED)
     lifecycle.tell_pages(pod)
     lifecycle.wake(pod.pk)

@@ -153,8 +153,10 @@ def refuse(pod: Pod, placement: Placement, error: str) -> None:
 
 def note_lost_choice(pod: Pod, offers: Iterable[Offer]) -> str:
     """When the chosen offer cannot be had any more, say why, once in a search. Empty: it can, or none was chosen."""
-    chosen = Offer.objects.filter(pk=pod.offer_id).select_related("provider", "gpu").first()
-    if chosen is None or any(offer.pk == chosen.pk for offer in offers):
+    if pod.offer_id is None:
+        return ""
+    chosen = Offer.objects.select_related("provider", "gpu").get(pk=pod.offer_id)
+    if any(offer.pk == chosen.pk for offer in offers):
         return ""
     tried = pod.placements.filter(offer=chosen, requested_at__gte=pod.seeking_since).order_by("-requested_at").first()
     if tried is not None:
@@ -202,7 +204,7 @@ def price_limit(pod: Pod, placement: Placement) -> Decimal:
 
 
 def open_env(spec: PodSpec) -> dict[str, str]:
-    return dict(json.loads(unseal(spec.sealed_env))) if spec.sealed_env else {}
+    return dict(json.loads(unseal(bytes(spec.sealed_env)))) if spec.sealed_env else {}
 
 
 def _asking_failed(pod: Pod, placement: Placement, refusal: ProviderError, *, asked_before: bool) -> float:

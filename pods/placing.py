@@ -13,10 +13,10 @@ from billing.credits import current_rates
 from lib.clock import now
 from marketplace.gpus import CPU, parse_gpu_query
 from marketplace.models import Offer
+from marketplace.offers import FRESH
 from pods.models import Payer, Placement, Pod, PodSpec
 from pods.pricing import OWN_NODES, price_ceiling
 
-FRESH = timedelta(hours=2)
 # A node that was lost may come back; not at once.
 LOST_COOLDOWN = timedelta(seconds=60)
 REFUSED_COOLDOWN = timedelta(minutes=10)
@@ -57,14 +57,13 @@ def choose_offers(spec: PodSpec, exclude: Collection[UUID] = ()) -> list[Offer]:
 def offers_to_avoid(pod: Pod) -> set[UUID]:
     """Offers that refused this pod in the present search, or a while ago and are not its own choice, and lost places."""
     tried = Q(status=Placement.Status.REFUSED) & (
-        Q(requested_at__gte=pod.seeking_since)
-        | (Q(requested_at__gte=now() - REFUSED_COOLDOWN) & ~Q(offer_id=pod.offer_id))
+        Q(requested_at__gte=pod.seeking_since) | (Q(requested_at__gte=now() - REFUSED_COOLDOWN) & ~Q(offer=pod.offer))
     )
     ended = (Placement.Status.ENDING, Placement.Status.LOST, Placement.Status.GONE)
     given_up = Q(status__in=ended, requested_at__gte=pod.seeking_since, reached_at=None)
     lost = Q(status=Placement.Status.LOST, ended_at__gte=now() - LOST_COOLDOWN)
-    rows = pod.placements.filter(tried | given_up | lost).exclude(offer_id=None)
-    return {offer_id for offer_id in rows.values_list("offer_id", flat=True) if offer_id is not None}
+    rows = pod.placements.filter(tried | given_up | lost)
+    return {row.offer_id for row in rows if row.offer_id is not None}
 
 
 def rentable_providers(spec: PodSpec) -> list[str]:
@@ -73,7 +72,7 @@ def rentable_providers(spec: PodSpec) -> list[str]:
         return [OWN_NODES]
     if spec.payer == Payer.OWN_KEY:
         return [spec.provider_account.provider_id] if spec.provider_account else []
-    return [slug for slug in settings.PROVIDERS if slug == OWN_NODES or settings.PROVIDER_KEYS.get(slug)]
+    return [slug for slug in settings.PROVIDERS if slug not in settings.PROVIDER_KEYS or settings.PROVIDER_KEYS[slug]]
 
 
 def _fitting(spec: PodSpec) -> QuerySet[Offer]:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
 from billing.plans import require_entitlement
@@ -33,7 +34,9 @@ def add_account(
         require_entitlement(organisation, limits.PROVIDERS, limits.linked_providers(organisation))
     account = ProviderAccount(organisation=organisation, provider=provider, name=name or provider.name)
     _put_key(account, key)
-    account.save()
+    with transaction.atomic():
+        account.save()
+        audit.record(organisation.pk, actor, "provider_account.add", account, {"provider": provider.slug})
     return account
 
 
@@ -42,7 +45,9 @@ def change_account(account: ProviderAccount, *, name: str | None, key: str | Non
         account.name = name
     if key:
         _put_key(account, key)
-    account.save()
+    with transaction.atomic():
+        account.save()
+        audit.record(account.organisation_id, actor, "provider_account.change", account, {"key": bool(key)})
     return account
 
 
@@ -57,6 +62,7 @@ def remove_account(account: ProviderAccount, *, actor: Actor) -> None:
             raise Conflict(message, code="account_in_use")
         # The row stays for the books; the key itself does not.
         ProviderAccount.objects.filter(pk=account.pk).update(archived_at=now(), sealed_key=b"")
+        audit.record(account.organisation_id, actor, "provider_account.remove", account)
 
 
 def _linkable(slug: str) -> Provider:

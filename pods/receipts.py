@@ -62,4 +62,4 @@ def _canonical(facts: dict[str, Any]) -> bytes:
 @cache
 def _private_key() -> Ed25519PrivateKey:
     seed = HKDF(hashes.SHA256(), 32, salt=None, info=b"gpubroker termination receipts 1")
-    return Ed25519PrivateKey.from_private_bytes(seed.derive(settings.SECRET_KEY.encode()))
+    return Ed25519PrivateKey.from_private_bytes(seed.derive(str(settings.SECRET_KEY).encode()))

@@ -25,7 +25,7 @@ from pods.models import Placement, Pod
 from pods.moves import begin_move
 from pods.places import ACTOR, open_placement
 from pods.pricing import OWN_NODES
-from pods.states import RESTING, DesiredStatus, PodStatus, Reason
+from pods.states import DesiredStatus, PodStatus, Reason
 
 log = logging.getLogger(__name__)
 S = PodStatus
@@ -314,4 +314,7 @@ HANDLERS: dict[str, Callable[[Pod], float]] = {
     S.RECOVERING: _recovering,
     S.STOPPING: _stopping,
     S.TERMINATING: _terminating,
-} | dict.fromkeys(RESTING, _resting)
+    S.STOPPED: _resting,
+    S.COMPLETED: _resting,
+    S.FAILED: _resting,
+}

@@ -145,8 +145,8 @@ def show_event(event: PodEvent) -> dict[str, Any]:
 
 
 def show_receipt(row: Placement) -> dict[str, Any]:
-    assert row.receipt is not None
-    return row.receipt | {"placement": row.public_id, "number": receipts.digest(row.receipt)}
+    receipt: dict[str, Any] = row.receipt or {}
+    return receipt | {"placement": row.public_id, "number": receipts.digest(receipt)}
 
 
 def show_price(price: Price, offer: Offer) -> dict[str, Any]:

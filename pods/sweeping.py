@@ -47,15 +47,15 @@ def _adapters_in_use() -> Iterator[Adapter]:
     used = Placement.objects.filter(
         Q(status__in=[*OPEN_PLACEMENTS, *LEFTOVERS]) | Q(requested_at__gte=now() - LOOK_BACK)
     )
-    pairs = used.values_list("provider_id", "provider_account_id").distinct().order_by()
-    accounts = ProviderAccount.objects.in_bulk({account for _, account in pairs if account})
-    for slug, account_id in pairs:
+    pairs: set[tuple[str, UUID | None]] = set(used.values_list("provider_id", "provider_account_id"))
+    accounts = ProviderAccount.objects.in_bulk([account for _, account in pairs if account is not None])
+    for slug, account_id in sorted(pairs, key=str):
         if not Provider.objects.filter(pk=slug, capabilities__contains=["rent"]).exists():
             continue
         if account_id is None and slug != OWN_NODES and not settings.PROVIDER_KEYS.get(slug):
             continue
         try:
-            yield adapter_for(slug, accounts.get(account_id) if account_id else None)
+            yield adapter_for(slug, accounts[account_id] if account_id is not None else None)
         except ProviderError as failure:
             log.warning("orphans at %s were not swept: %s", slug, failure.message)
 

@@ -13,11 +13,11 @@ from billing.wallet import balances
 from lib.clock import now
 from lib.errors import AppError
 from marketplace.models import Offer
-from marketplace.offers import usable
+from marketplace.offers import usable, why_not
 from pods import limits, metering
 from pods.configs import check_spec
 from pods.models import Payer, PodConfig
-from pods.placing import FRESH, rentable_providers
+from pods.placing import rentable_providers
 from pods.pricing import OWN_NODES, Price, price_ceiling, price_of
 
 
@@ -61,12 +61,8 @@ def _check_plan(config: PodConfig) -> Iterator[Problem]:
 
 
 def _check_offer(config: PodConfig, offer: Offer) -> Iterator[Problem]:
-    for reason in usable(offer):
+    for reason in _reasons_against(config, offer):
         yield Problem("offer", "not_usable", reason)
-    if offer.source != Offer.Source.LIVE or offer.withdrawn_at is not None or offer.available_count == 0:
-        yield Problem("offer", "offer_gone", _("This offer cannot be rented now."))
-    elif offer.observed_at < now() - FRESH:
-        yield Problem("offer", "offer_stale", _("This offer was last seen too long ago."))
     ceiling = price_ceiling(config, None)
     if ceiling is not None and offer.price_per_hour > ceiling:
         values = {"price": offer.price_per_hour, "most": ceiling}
@@ -81,10 +77,22 @@ def _check_offer(config: PodConfig, offer: Offer) -> Iterator[Problem]:
         yield Problem("ttl_hours", "too_long", _("This offer ends in %s hours.") % hours)
 
 
+def _reasons_against(config: PodConfig, offer: Offer) -> list[str]:
+    """As the market says it; with the customer's own key, ours is not needed."""
+    if config.payer != Payer.OWN_KEY:
+        return usable(offer)
+    return why_not(
+        source=offer.source,
+        withdrawn=offer.withdrawn_at is not None,
+        age_s=(now() - offer.observed_at).total_seconds(),
+        available=offer.available_count,
+        provider=offer.provider.name,
+        rentable=offer.provider.enabled and "rent" in offer.provider.capabilities,
+    )
+
+
 def _check_provider(config: PodConfig, offer: Offer) -> Iterator[Problem]:
     provider = offer.provider
-    if not provider.enabled or "rent" not in provider.capabilities:
-        yield Problem("offer", "not_rentable", _("%s can be compared here, not rented.") % provider.name)
     if offer.kind == Offer.Kind.SPOT and "spot" not in provider.capabilities:
         yield Problem("kind", "no_spot", _("%s has no spot instances.") % provider.name)
     if provider.pk != OWN_NODES and not config.image:
