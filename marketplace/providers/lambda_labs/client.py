@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.http import Answer
-from marketplace.providers.base import BadAnswer, BadKey, NoFunds, OfferGone, ProviderError, RateLimited, Rejected
+from marketplace.providers.base import BadAnswer, BadKey, OfferGone, ProviderError, Rejected
 from marketplace.providers.wire import Client, NotThere, Row, path_part
 
 LIVE_URL = "https://cloud.lambda.ai"
@@ -14,10 +14,8 @@ ERRORS: Mapping[str, type[ProviderError]] = {
     "global/invalid-api-key": BadKey,
     "global/account-inactive": BadKey,
     "global/forbidden": BadKey,
-    "global/too-many-requests": RateLimited,
     "global/object-does-not-exist": NotThere,
     "global/quota-exceeded": Rejected,
-    "global/insufficient-funds": NoFunds,
     "instance-operations/launch/insufficient-capacity": OfferGone,
 }
 
@@ -31,8 +29,6 @@ class LambdaClient(Client):
 
     def recognise(self, answer: Answer, reason: str) -> ProviderError | None:
         kind = ERRORS.get(reason.partition(": ")[0])
-        if kind in (None, RateLimited):
-            return None  # the general table reads Retry-After
         return kind(f"{self.service}: {reason}") if kind else None
 
     def instance_types(self) -> list[tuple[str, object]]:
