@@ -236,9 +236,9 @@ CHECKS = [
     (
         """
         SELECT row_.id, row_.currency, debit.currency, credit.currency FROM billing_transfer AS row_
-        JOIN billing_account AS debit ON debit.id = row_.debit_account_id
-        JOIN billing_account AS credit ON credit.id = row_.credit_account_id
-        WHERE row_.currency <> debit.currency OR row_.currency <> credit.currency
+        LEFT JOIN billing_account AS debit ON debit.id = row_.debit_account_id
+        LEFT JOIN billing_account AS credit ON credit.id = row_.credit_account_id
+        WHERE row_.currency IS DISTINCT FROM debit.currency OR row_.currency IS DISTINCT FROM credit.currency
         """,
         "transfer {0} is in {1} between accounts in {2} and {3}",
     ),

@@ -81,12 +81,18 @@ class Transfer(models.Model):
         VOID_PENDING = "void_pending", _("hold released")
 
     id = models.UUIDField(primary_key=True, editable=False)  # given by the caller: the idempotency key
-    debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    # `ledger_post`, which alone may insert, holds both accounts, and no account is ever removed: asking again by a
+    # foreign key would cost a fifth of its speed. The indexes below begin with these columns.
+    debit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    credit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     amount = models.DecimalField(max_digits=20, decimal_places=6)
     currency = models.CharField(max_length=6, choices=Currency.choices)
     state = models.CharField(max_length=12, choices=State.choices)
-    pending = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="settlements")
+    pending = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="settlements", db_index=False)
     expires_at = models.DateTimeField(null=True)
     source_type = models.CharField(max_length=32)
     source_id = models.CharField(max_length=64)
