@@ -63,7 +63,7 @@ async def _run(config: Config) -> None:
         starting.cancel()
         return
     pods, link, outbox = starting.result()
-    working = [asyncio.create_task(link.run()), asyncio.create_task(pods.tick())]
+    working = [asyncio.create_task(work) for work in (link.run(), pods.assure(), pods.measure())]
     await stopping
     log.info("ending: %d pods", len(pods.all()))
     await pods.shutdown(config.shutdown_s - LAST_STATES_S)

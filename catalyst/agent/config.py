@@ -48,7 +48,7 @@ def load_node(config: Config) -> Node | None:
 
 
 def save_node(config: Config, node: Node) -> None:
-    write_json(config.state / "node.json", dataclasses.asdict(node))
+    write_json(config.state / "node.json", dataclasses.asdict(node), durable=True)
 
 
 def read_config(arguments: list[str] | None = None) -> Config:

@@ -18,12 +18,15 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace the file at once; readable by its owner alone."""
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+    """Replace the file at once; readable by its owner alone. `durable` outlives a loss of power."""
     new = path.with_name(path.name + ".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(value, file)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(new, path)
 
 

@@ -27,8 +27,12 @@ class Commands:
             except ValueError:  # torn by a crash
                 continue
             self._answers[done["id"]] = done
-        path.touch(mode=0o600)
-        path.write_text("".join(json.dumps(done) + "\n" for done in self._answers.values()))
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        self.path.touch(mode=0o600)
+        self.path.write_text("".join(json.dumps(done) + "\n" for done in self._answers.values()))
+        self._lines = len(self._answers)
 
     def find(self, command: str) -> Done | None:
         return self._answers.get(command)
@@ -37,8 +41,11 @@ class Commands:
         self._answers[done["id"]] = done
         with self.path.open("a") as file:
             file.write(json.dumps(done) + "\n")
+        self._lines += 1
         while len(self._answers) > COMMANDS_KEPT:
             del self._answers[next(iter(self._answers))]
+        if self._lines > 2 * COMMANDS_KEPT:
+            self._rewrite()
 
 
 class Epochs:

@@ -118,8 +118,8 @@ class Pod:
         if self._tether is not None:
             self._tether.note(text)
 
-    def tick(self, *, disk: bool) -> None:
-        """Once a second: hold the fence open, look at what the pod uses. Runs in a thread; disk is the dear part."""
+    def measure(self, *, disk: bool) -> None:
+        """What the pod uses now. Runs in a thread; disk is the dear part."""
         if self._tether is None or not self._tether.alive or self._tether.status is None:
             return
         roots = self.runtime.roots(self.record.pod, self._tether.status["keeper"])
@@ -128,36 +128,32 @@ class Pod:
             self.usage.disk_bytes = used_bytes(self.folder.path)
 
     def assure(self) -> None:
-        """Tell the keeper that the agent lives; end a process that uses more than it may."""
+        """Once a second: hold the fence open, end a process that uses more than it may, keep how far the log went."""
         if self._keeper is not None:
             self._keeper.poll()
-        if self._tether is None:
-            return
-        self._tether.assure()
-        limits = self.record.spec["limits"]
+        if self._tether is not None:
+            self._tether.assure()
+            self._enforce(self._tether)
+        if self.record.log_acked != self._saved_acked and self.record.state != "gone":
+            self.record.save(self.folder.record)
+            self._saved_acked = self.record.log_acked
+
+    def _enforce(self, tether: Tether) -> None:
+        limits, usage = self.record.spec["limits"], self.usage
         over: Reason = ""
-        if self.usage.ram_bytes > limits.get("ram_bytes", self.usage.ram_bytes):
+        if usage.ram_bytes > limits.get("ram_bytes", usage.ram_bytes):
             over = "memory_limit"
-        elif self.usage.disk_bytes > limits.get("disk_bytes", self.usage.disk_bytes):
+        elif usage.disk_bytes > limits.get("disk_bytes", usage.disk_bytes):
             over = "disk_limit"
-        if over and self._tether.alive and not self._over_limit:
+        if over and tether.alive and not self._over_limit:
             self._over_limit = over
-            self.note(
-                f"ended: {over}, {self.usage.ram_bytes} bytes of RAM, {self.usage.disk_bytes} bytes of disk in use"
-            )
-            self._tether.signal(signal.SIGKILL)
+            self.note(f"ended: {over}: {usage.ram_bytes} bytes of RAM and {usage.disk_bytes} bytes of disk in use")
+            tether.signal(signal.SIGKILL)
 
     def acked(self, n: int) -> None:
         self.log.ack(n)
         self.record.log_acked = self.log.acked
         self._lines_acked.set()
-
-    def save_progress(self) -> None:
-        """So that a restarted agent does not send all lines again."""
-        if self.record.log_acked != self._saved_acked and self.record.state != "gone":
-            with contextlib.suppress(OSError):
-                self.record.save(self.folder.record)
-            self._saved_acked = self.record.log_acked
 
     async def leave(self) -> None:
         """Let go of the pod: it goes on under its keeper."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest
 from tests.agent.control_plane import DEADLINE_S, TOKEN, ControlPlane, running
 
 ROOT = Path(__file__).resolve().parents[2]
+pod_numbers = itertools.count(1)
 
 
 class Agent:
@@ -83,7 +85,15 @@ class Agent:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-@pytest.fixture
+def new_agent(plane: ControlPlane, name: str) -> Agent:
+    # Not pytest's own folder: that is closed to other users, and pods run as one.
+    state = Path(tempfile.mkdtemp(prefix=f"agent-{name}-"))
+    state.chmod(0o711)
+    plane.tokens.add(TOKEN)
+    return Agent(plane, state, name)
+
+
+@pytest.fixture(scope="package")
 def plane() -> Iterator[ControlPlane]:
     with running() as control_plane:
         yield control_plane
@@ -94,11 +104,7 @@ def make_agent(plane: ControlPlane) -> Iterator[Callable[[str], Agent]]:
     agents: list[Agent] = []
 
     def make(name: str) -> Agent:
-        # Not pytest's own folder: that is closed to other users, and pods run as one.
-        state = Path(tempfile.mkdtemp(prefix=f"agent-{name}-"))
-        state.chmod(0o711)
-        plane.tokens.add(TOKEN)
-        agents.append(Agent(plane, state, name))
+        agents.append(new_agent(plane, name))
         return agents[-1]
 
     yield make
@@ -106,9 +112,26 @@ def make_agent(plane: ControlPlane) -> Iterator[Callable[[str], Agent]]:
         agent.clean()
 
 
+@pytest.fixture(scope="package")
+def lasting_agent(plane: ControlPlane) -> Iterator[Agent]:
+    agent = new_agent(plane, "lasting")
+    yield agent
+    agent.clean()
+
+
 @pytest.fixture
-def agent(make_agent: Callable[[str], Agent]) -> Agent:
-    return make_agent("one").start()
+def agent(lasting_agent: Agent) -> Agent:
+    """The agent of most tests; one that a test has killed is started again."""
+    process = lasting_agent.process
+    return lasting_agent.start() if process is None or process.poll() is not None else lasting_agent
+
+
+@pytest.fixture
+def pod(plane: ControlPlane) -> Iterator[str]:
+    """A pod's id that no other test has; whatever runs under it is ended afterwards."""
+    name = f"pod-{next(pod_numbers)}"
+    yield name
+    plane.forget(name)
 
 
 def ended(pid: int) -> bool:

@@ -42,7 +42,7 @@ class ControlPlane:
         self.chunks: dict[str, bytes] = {}
         self.checkpoints: dict[str, list[Message]] = {}
         self.epochs: dict[str, int] = {}
-        self.refused_commits = 0
+        self.refused_commits: dict[str, int] = {}
         self.ack_states = True
         self._changed = threading.Condition()
         self._sockets: dict[str, WebSocket] = {}
@@ -123,7 +123,7 @@ class ControlPlane:
         pod, epoch, manifest = request.path_params["pod"], request.path_params["epoch"], await request.json()
         taken = self.checkpoints.setdefault(pod, [])
         if epoch < self.epochs.get(pod, 0):
-            self.refused_commits += 1
+            self.refused_commits[pod] = self.refused_commits.get(pod, 0) + 1
             return refusal(409, "stale_epoch")
         if taken and manifest["sequence"] <= taken[-1]["sequence"]:
             return refusal(409, "stale_sequence")
@@ -150,7 +150,7 @@ class ControlPlane:
         self._sockets[hello["node"]] = ws
         self._hear(hello["node"], hello)
         with contextlib.suppress(WebSocketDisconnect):
-            while True:
+            while self._sockets.get(hello["node"]) is ws:
                 message = json.loads(await ws.receive_text())
                 self._hear(hello["node"], message)
                 answer = self._answer(message)
@@ -219,6 +219,12 @@ class ControlPlane:
 
         line: str = self.wait(found, f"line {start!r} of {pod}")
         return line
+
+    def forget(self, pod: str) -> None:
+        """Have whatever holds the pod end it."""
+        for node in list(self._sockets):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has gone
+                self.send(node, {"type": "stop", "id": f"forget-{pod}", "pod": pod, "epoch": 99, "mode": "stale"})
 
     def wait_checkpoint(self, pod: str, *, beyond: int = 0) -> Message:
         def found() -> Message | None:

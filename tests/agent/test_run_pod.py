@@ -16,70 +16,70 @@ COUNT = ["python3", "-m", "catalyst.agent.jobs.count", "--rate", "50"]
 SERVE = "import os, socket; s = socket.create_server(('127.0.0.1', int(os.environ['PORT_8000']))); print('up'); s.accept(); s.accept()"
 
 
-def test_a_pod_runs_and_completes(agent: Agent, plane: ControlPlane) -> None:
-    done = plane.start_pod(agent.node, "pod-1", [*COUNT, "--steps", "30"])
+def test_a_pod_runs_and_completes(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    done = plane.start_pod(agent.node, pod, [*COUNT, "--steps", "30"])
     assert done["ok"], done
-    running = plane.wait_for("state", pod="pod-1", state="running")
-    exited = plane.wait_for("state", pod="pod-1", state="exited")
+    running = plane.wait_for("state", pod=pod, state="running")
+    exited = plane.wait_for("state", pod=pod, state="exited")
     assert (exited["exit_code"], exited["reason"], exited["restarts"]) == (0, "completed", 0)
-    plane.wait_line("pod-1", "done: 30 steps")
-    assert [m["state"] for m in plane.of("state", pod="pod-1")] == ["starting", "running", "exited"]
+    plane.wait_line(pod, "done: 30 steps")
+    assert [m["state"] for m in plane.of("state", pod=pod)] == ["starting", "running", "exited"]
     assert running["epoch"] == 1
-    numbers = [line["n"] for line in plane.lines("pod-1")]
+    numbers = [line["n"] for line in plane.lines(pod)]
     assert numbers == list(range(1, len(numbers) + 1))
     plane.wait(lambda: [m for m in plane.of("beat") for p in m["pods"] if p["step"] == 30], "step 30 in a beat")
 
 
-def test_a_pod_sees_a_clean_environment(agent: Agent, plane: ControlPlane) -> None:
+def test_a_pod_sees_a_clean_environment(pod: str, agent: Agent, plane: ControlPlane) -> None:
     show = "import json, os, sys; print(json.dumps(dict(os.environ))); print('to stderr', file=sys.stderr)"
     values = {"env": {"GREETING": "hello\nworld", "CATALYST_EPOCH": "forged"}, "limits": {"vcpus": 1.5}}
-    plane.start_pod(agent.node, "pod-1", ["python3", "-c", show], epoch=7, **values)
-    environment = json.loads(plane.wait_line("pod-1", "{", epoch=7))
+    plane.start_pod(agent.node, pod, ["python3", "-c", show], epoch=7, **values)
+    environment = json.loads(plane.wait_line(pod, "{", epoch=7))
     assert environment["GREETING"] == "hello\nworld"
-    assert (environment["CATALYST_POD_ID"], environment["CATALYST_EPOCH"]) == ("pod-1", "7")
+    assert (environment["CATALYST_POD_ID"], environment["CATALYST_EPOCH"]) == (pod, "7")
     assert (environment["CATALYST_RESUME_FROM"], environment["CATALYST_GRACE_S"]) == ("", "5")
     assert environment["OMP_NUM_THREADS"] == "2"
     assert "AGENT_SECRET" not in environment
     assert "key-of" not in json.dumps(environment)
-    plane.wait(lambda: "to stderr" in plane.texts("pod-1", 7, "stderr"), "line on stderr")
+    plane.wait(lambda: "to stderr" in plane.texts(pod, 7, "stderr"), "line on stderr")
 
 
-def test_running_means_that_its_port_answers(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["python3", "-c", SERVE], ports=[8000])
-    state = plane.wait_for("state", pod="pod-1", state="running")
+def test_running_means_that_its_port_answers(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["python3", "-c", SERVE], ports=[8000])
+    state = plane.wait_for("state", pod=pod, state="running")
     with socket.create_connection(("127.0.0.1", state["ports"]["8000"]), timeout=5):
         pass
-    plane.wait_for("state", pod="pod-1", state="exited")
+    plane.wait_for("state", pod=pod, state="exited")
 
 
-def test_a_failure_is_told_with_its_code(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["sh", "-c", "echo bye; exit 3"], restart_policy="never")
-    failed = plane.wait_for("state", pod="pod-1", state="failed")
+def test_a_failure_is_told_with_its_code(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["sh", "-c", "echo bye; exit 3"], restart_policy="never")
+    failed = plane.wait_for("state", pod=pod, state="failed")
     assert (failed["exit_code"], failed["signal"], failed["reason"]) == (3, None, "crashed")
 
 
-def test_failures_are_tried_again_with_growing_delays(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["sh", "-c", "echo try; exit 4"])
-    states = plane.wait(lambda: (found := plane.of("state", pod="pod-1", state="restarting"))[2:] and found, "restarts")
+def test_failures_are_tried_again_with_growing_delays(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["sh", "-c", "echo try; exit 4"])
+    states = plane.wait(lambda: (found := plane.of("state", pod=pod, state="restarting"))[2:] and found, "restarts")
     assert [m["restarts"] for m in states[:3]] == [1, 2, 3]
-    plane.wait_line("pod-1", "try", count=3)
-    tries = [line["at"] for line in plane.lines("pod-1") if line["text"] == "try"]
+    plane.wait_line(pod, "try", count=3)
+    tries = [line["at"] for line in plane.lines(pod) if line["text"] == "try"]
     assert tries[1] - tries[0] < 0.5
     assert 1.0 <= tries[2] - tries[1] < 2.0
 
 
-def test_a_program_that_is_not_there(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["no-such-program"])
-    failed = plane.wait_for("state", pod="pod-1", state="failed")
+def test_a_program_that_is_not_there(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["no-such-program"])
+    failed = plane.wait_for("state", pod=pod, state="failed")
     assert failed["reason"] == "runtime_failed"
-    plane.wait(lambda: any("no-such-program" in text for text in plane.texts("pod-1")), "line of the agent")
+    plane.wait(lambda: any("no-such-program" in text for text in plane.texts(pod)), "line of the agent")
 
 
-def test_a_command_is_done_once(agent: Agent, plane: ControlPlane) -> None:
+def test_a_command_is_done_once(pod: str, agent: Agent, plane: ControlPlane) -> None:
     command = {
         "type": "start",
         "id": "same",
-        "pod": "pod-1",
+        "pod": pod,
         "epoch": 1,
         "spec": spec(["sh", "-c", "echo once; sleep 60"]),
     }
@@ -87,31 +87,31 @@ def test_a_command_is_done_once(agent: Agent, plane: ControlPlane) -> None:
         plane.send(agent.node, command)
     answers = plane.wait(lambda: (found := plane.of("done", id="same"))[1:] and found, "two answers")
     assert [answer["ok"] for answer in answers] == [True, True]
-    plane.wait_line("pod-1", "once")
+    plane.wait_line(pod, "once")
     other = {**command, "id": "other"}
     plane.send(agent.node, other)  # the same epoch again, by another command: it runs already
     plane.wait_for("done", id="other", ok=True)
-    assert plane.texts("pod-1").count("once") == 1
-    assert agent.status("pod-1")["run"] == 1
+    assert plane.texts(pod).count("once") == 1
+    assert agent.status(pod)["run"] == 1
 
 
-def test_a_lower_epoch_is_refused(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["sleep", "60"], epoch=5)
-    plane.wait_for("state", pod="pod-1", state="running")
-    done = plane.start_pod(agent.node, "pod-1", ["sleep", "60"], epoch=4)
+def test_a_lower_epoch_is_refused(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["sleep", "60"], epoch=5)
+    plane.wait_for("state", pod=pod, state="running")
+    done = plane.start_pod(agent.node, pod, ["sleep", "60"], epoch=4)
     assert (done["ok"], done["code"]) == (False, "stale_epoch")
-    plane.command(agent.node, "stop", "pod-1", 5, mode="terminate")
-    plane.wait_for("state", pod="pod-1", state="gone")
-    assert plane.start_pod(agent.node, "pod-1", ["sleep", "60"], epoch=4)["code"] == "stale_epoch"
+    plane.command(agent.node, "stop", pod, 5, mode="terminate")
+    plane.wait_for("state", pod=pod, state="gone")
+    assert plane.start_pod(agent.node, pod, ["sleep", "60"], epoch=4)["code"] == "stale_epoch"
 
 
-def test_a_higher_epoch_ends_the_older_one_first(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["sh", "-c", "echo $$; sleep 60"], epoch=1)
-    plane.wait_for("state", pod="pod-1", state="running", epoch=1)
-    before = agent.status("pod-1", 1)["pid"]
-    assert plane.start_pod(agent.node, "pod-1", ["sleep", "60"], epoch=2)["ok"]
-    plane.wait_for("state", pod="pod-1", state="running", epoch=2)
-    assert agent.status("pod-1", 2)["pid"] != before
+def test_a_higher_epoch_ends_the_older_one_first(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["sh", "-c", "echo $$; sleep 60"], epoch=1)
+    plane.wait_for("state", pod=pod, state="running", epoch=1)
+    before = agent.status(pod, 1)["pid"]
+    assert plane.start_pod(agent.node, pod, ["sleep", "60"], epoch=2)["ok"]
+    plane.wait_for("state", pod=pod, state="running", epoch=2)
+    assert agent.status(pod, 2)["pid"] != before
     assert ended(before)
 
 
@@ -128,8 +128,8 @@ def test_a_higher_epoch_ends_the_older_one_first(agent: Agent, plane: ControlPla
         ({"command": ["sh"], "runtime": "docker", "image": "alpine"}, "runtime_unavailable"),
     ],
 )
-def test_bad_specs_are_refused(agent: Agent, plane: ControlPlane, values: dict[str, Any], code: str) -> None:
-    done = plane.command(agent.node, "start", "pod-1", 1, spec=spec([]) | values)
+def test_bad_specs_are_refused(pod: str, agent: Agent, plane: ControlPlane, values: dict[str, Any], code: str) -> None:
+    done = plane.command(agent.node, "start", pod, 1, spec=spec([]) | values)
     assert (done["ok"], done["code"]) == (False, code)
 
 
@@ -138,17 +138,17 @@ def test_a_pods_id_cannot_leave_its_folder(agent: Agent, plane: ControlPlane) ->
     assert (done["ok"], done["code"]) == (False, "bad_spec")
 
 
-def test_a_pod_that_takes_too_much_memory_is_ended(agent: Agent, plane: ControlPlane) -> None:
+def test_a_pod_that_takes_too_much_memory_is_ended(pod: str, agent: Agent, plane: ControlPlane) -> None:
     eat = "import time; x = bytearray(120_000_000); print('eaten', flush=True); time.sleep(60)"
     limits = {"ram_bytes": 60_000_000}
-    plane.start_pod(agent.node, "pod-1", ["python3", "-c", eat], limits=limits, restart_policy="never")
-    failed = plane.wait_for("state", pod="pod-1", state="failed")
+    plane.start_pod(agent.node, pod, ["python3", "-c", eat], limits=limits, restart_policy="never")
+    failed = plane.wait_for("state", pod=pod, state="failed")
     assert failed["reason"] == "memory_limit"
 
 
-def test_metrics_are_measured(agent: Agent, plane: ControlPlane) -> None:
-    plane.start_pod(agent.node, "pod-1", ["python3", "-c", "while True: sum(range(1000))"])
-    metric = plane.wait(lambda: [m for m in plane.of("metric", pod="pod-1") if m["cpu_percent"] > 0], "metric")[0]
+def test_metrics_are_measured(pod: str, agent: Agent, plane: ControlPlane) -> None:
+    plane.start_pod(agent.node, pod, ["python3", "-c", "while True: sum(range(1000))"])
+    metric = plane.wait(lambda: [m for m in plane.of("metric", pod=pod) if m["cpu_percent"] > 0], "metric")[0]
     assert 5 < metric["cpu_percent"] < 150
     assert metric["ram_bytes"] > 1_000_000
     assert metric["disk_bytes"] > 0
