@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("accounts", "0002_user_user_email_once"),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
