@@ -24,10 +24,10 @@ NAMES = {
 }
 ISSUES = {
     "MALFORMED_REQUEST_JSON": "The request JSON is not well formed.",
-    "MISSING_REQUIRED_PARAMETER": "A required field / parameter is missing.",
+    "MISSING_REQUIRED_PARAMETER": "A required parameter is missing.",
     "INVALID_PARAMETER_SYNTAX": "The value of a field does not conform to the expected format.",
-    "INVALID_PARAMETER_VALUE": "The value of a field is invalid.",
-    "INVALID_STRING_LENGTH": "The value of a field is either too short or too long.",
+    "INVALID_PARAMETER_VALUE": "A parameter value is not valid.",
+    "INVALID_STRING_LENGTH": "The value of a field is either too short or too long",
     "INVALID_RESOURCE_ID": "Specified resource ID does not exist. Please check the resource ID and try again.",
     "INVALID_CURRENCY_CODE": "Currency code is invalid or is not currently supported. Please refer "
     "https://developer.paypal.com/api/rest/reference/currency-codes/ for list of supported currency codes.",
@@ -41,7 +41,8 @@ ISSUES = {
     "DUPLICATE_INVOICE_ID": "Duplicate Invoice ID detected. To avoid a potential duplicate transaction your account "
     "setting requires that Invoice Id be unique for each transaction.",
     "ORDER_NOT_APPROVED": "Payer has not yet approved the Order for payment. Please redirect the payer to the "
-    "'rel':'approve' url returned as part of the HATEOAS links within the Create Order call.",
+    "'rel':'approve' url returned as part of the HATEOAS links within the Create Order call or provide a valid "
+    "`payment_source` in the request.",
     "ORDER_ALREADY_CAPTURED": "Order already captured.If 'intent=CAPTURE' only one capture per order is allowed.",
     "INSTRUMENT_DECLINED": "The instrument presented  was either declined by the processor or bank, or it can't be "
     "used for this payment.",

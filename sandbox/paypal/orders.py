@@ -15,14 +15,15 @@ from sandbox.workload import rfc3339
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 LONGEST = {"reference_id": 256, "description": 127, "custom_id": 127, "invoice_id": 127, "soft_descriptor": 22}
-PAYER_ID = "SANDBOXBUYER1"
+# Letters and digits that cannot be taken for each other, as PayPal writes such ids.
+PAYER_ID = "SANDB2XBUYER2"
 PAYER: Document = {
     "name": {"given_name": "Sandbox", "surname": "Buyer"},
     "email_address": "sandbox-buyer@example.com",
     "payer_id": PAYER_ID,
     "address": {"country_code": "US"},
 }
-MERCHANT = {"email_address": "sandbox-merchant@example.com", "merchant_id": "SANDBOXSHOP01"}
+MERCHANT = {"email_address": "sandbox-merchant@example.com", "merchant_id": "SANDB2XSH2P22"}
 
 
 def new_id() -> str:
