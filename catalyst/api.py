@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from ninja.security.base import AuthBase
@@ -15,7 +16,8 @@ from accounts.roles import Permission
 from catalyst import checkpoints, nodes
 from catalyst.access import nodes_seen_by
 from catalyst.agent.protocol import Manifest
-from catalyst.models import Checkpoint, Failover, Node
+from catalyst.models import Checkpoint, Failover, Node, NodePod
+from catalyst.nodes import ACTIVE_STATES
 from lib.errors import NotFound
 from lib.lists import page_of
 from lib.rate import limit
@@ -115,8 +117,15 @@ def latest_checkpoint(request: HttpRequest, pod: UUID, epoch: int) -> Any:
 
 @router.get("nodes/")
 def list_nodes(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
-    """Nodes of the organisation, and those of this installation."""
-    return page_of(nodes_seen_by(request.actor), limit=limit, cursor=cursor, show=_show_node)
+    """Nodes of the organisation and of this installation, with the organisation's own pods on them."""
+    mine = NodePod.objects.filter(
+        pod__organisation=current_organisation(request.actor, Permission.SEE_PODS), state__in=ACTIVE_STATES
+    )
+    held: dict[UUID, list[str]] = {}
+    for row in mine.filter(epoch=F("pod__epoch")).select_related("pod"):
+        held.setdefault(row.node_id, []).append(row.pod.public_id)
+    rows = nodes_seen_by(request.actor)
+    return page_of(rows, limit=limit, cursor=cursor, show=lambda node: _show_node(node, held.get(node.pk, [])))
 
 
 @router.get("jobs/{pod_id}/checkpoints")
@@ -138,7 +147,7 @@ def node_of(request: HttpRequest) -> Node:
     return node
 
 
-def _show_node(node: Node) -> dict[str, Any]:
+def _show_node(node: Node, pods: list[str]) -> dict[str, Any]:
     return {
         "id": node.public_id,
         "name": node.name,
@@ -147,6 +156,7 @@ def _show_node(node: Node) -> dict[str, Any]:
         "slots": node.slots,
         "gpus": [gpu.get("name") for gpu in node.machine.get("gpus") or []],
         "last_beat_at": node.last_beat_at,
+        "pods": pods,
     }
 
 
