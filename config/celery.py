@@ -19,12 +19,17 @@ app.conf.beat_schedule = {
     "watch-nodes": {"task": "catalyst.tasks.watch_nodes", "schedule": 1.0},
     "meter-pods": {"task": "pods.tasks.meter_pods", "schedule": 10.0},
     "sweep-orphans": {"task": "pods.tasks.sweep_orphans", "schedule": 60.0},
+    "prune-pods": {"task": "pods.tasks.prune_pods", "schedule": 600.0},
     "ingest-offers": {"task": "marketplace.tasks.ingest_offers", "schedule": 30.0},
     "expire-holds": {"task": "billing.tasks.expire_holds", "schedule": 60.0},
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
     "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},
 }
 app.conf.task_routes = {
+    # They wait for providers, or take their time: not where pods are kept alive.
+    "pods.tasks.collect_logs": {"queue": "work"},
+    "pods.tasks.sweep_orphans": {"queue": "work"},
+    "pods.tasks.prune_pods": {"queue": "work"},
     "pods.tasks.*": {"queue": "control"},
     "catalyst.tasks.*": {"queue": "control"},
     "*": {"queue": "work"},

@@ -39,16 +39,16 @@ def meter_pods() -> None:
             log.exception("placement %s could not be metered", placement_id)
 
 
-@shared_task(queue="work")
+@shared_task
 def collect_logs(placement_id: str) -> None:
     provider_logs.collect(UUID(placement_id))
 
 
-@shared_task(queue="work")
+@shared_task
 def sweep_orphans() -> None:
     sweeping.sweep()
 
 
-@shared_task(queue="work")
-def prune() -> None:
+@shared_task
+def prune_pods() -> None:
     sweeping.prune()
