@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -63,7 +63,8 @@ def ingest_provider(slug: str) -> IngestResult | None:
         return None
     latency_ms = round((time.monotonic() - started) * 1000)
     faulty: list[str] = list(getattr(adapter, "refused", ()))
-    result = _store(slug, raws, Offer.Source.LIVE, at=at, complete=True, faulty=faulty)
+    # An empty answer where there were offers is more often a fault than the truth.
+    result = _store(slug, raws, Offer.Source.LIVE, at=at, sure=bool(raws) and not faulty, faulty=faulty)
     _record_success(provider, result, latency_ms)
     return result
 
@@ -72,15 +73,20 @@ def upsert_offers(
     slug: str, raws: list[RawOffer], *, source: str = Offer.Source.LIVE, complete: bool = True
 ) -> IngestResult:
     """Store offers read elsewhere. `complete` withdraws the provider's offers of this source that are not named."""
-    return _store(slug, raws, source, at=now(), complete=complete, faulty=[])
+    return _store(slug, raws, source, at=now(), complete=complete)
 
 
 def _store(
-    slug: str, raws: list[RawOffer], source: str, *, at: datetime, complete: bool, faulty: list[str]
+    slug: str,
+    raws: list[RawOffer],
+    source: str,
+    *,
+    at: datetime,
+    complete: bool = True,
+    sure: bool = True,
+    faulty: Sequence[str] = (),
 ) -> IngestResult:
     rows, unknown = normalise(raws, at)
-    # An empty answer where there were offers is more often a fault than the truth.
-    sure = bool(rows) and not faulty
     written = write_offers(
         slug, source, rows, at=at, complete=sure, keep_since=at - UNNAMED_GRACE, withdraw_unnamed=complete
     )
@@ -88,7 +94,7 @@ def _store(
         Provider.objects.filter(pk=slug).update(last_success_at=at, last_attempt_at=at)
     if written.version is not None:
         announce_offers(written.version)
-    return IngestResult(written, faulty, unknown)
+    return IngestResult(written, list(faulty), unknown)
 
 
 def normalise(raws: Iterable[RawOffer], at: datetime) -> tuple[list[OfferRow], list[str]]:
