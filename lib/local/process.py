@@ -66,18 +66,24 @@ def _open_private(file: Path | None) -> Iterator[BinaryIO | None]:
         yield opened
 
 
-def stop_all(children: Iterable[tuple[subprocess.Popen[bytes], signal.Signals]], limit_s: float) -> None:
-    """Signal all at once, wait together, and kill the sessions of those that are still there after the limit."""
+def stop_all(children: Iterable[tuple[subprocess.Popen[bytes], signal.Signals]], limit_s: float) -> list[int]:
+    """Signal all at once, wait together, and kill the sessions of those that are still there after the limit.
+
+    Gives the pids of those that had to be killed.
+    """
     living = [(child, number) for child, number in children if child.poll() is None]
     for child, number in living:
         child.send_signal(number)
     deadline = time.monotonic() + limit_s
+    killed = []
     for child, _ in living:
         try:
             child.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             _kill_session(child.pid)
             child.wait()
+            killed.append(child.pid)
+    return killed
 
 
 def _kill_session(pid: int) -> None:

@@ -55,6 +55,7 @@ class Run:
         self._supervisor.wait_until(
             answers(f"{installation.local_url}/readiness"),
             limit_s=READY_LIMIT_S,
+            every_s=0.5,
             what=lambda: f"Not ready after {READY_LIMIT_S:.0f} s. {unready_parts(installation)}. Logs: {self._logs()}",
         )
         self._console.step("Ready", self._console.now() - began)

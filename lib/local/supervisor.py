@@ -96,20 +96,27 @@ class Supervisor:
                 say_stopping()
                 self.stop()
 
-    def wait_until(self, condition: Callable[[], bool], *, limit_s: float, what: Callable[[], str]) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], *, limit_s: float, what: Callable[[], str], every_s: float = TICK_S
+    ) -> None:
         """Keep the children going until `condition` holds. Raises StartFailed with what `what` says after the limit."""
         deadline = time.monotonic() + limit_s
         while not condition():
-            self._tick()
             if time.monotonic() > deadline:
                 raise StartFailed(what())
+            ask_again = time.monotonic() + every_s
+            while time.monotonic() < ask_again:
+                self._tick()
 
     def stop(self) -> None:
         if not self._stages:
             return
         began = time.monotonic()
         for stage, children in reversed(self._stages):
-            stop_all([(child.process, child.program.stop_signal) for child in children], stage.stop_limit_s)
+            pairs = [(child.process, child.program.stop_signal) for child in children]
+            killed = stop_all(pairs, stage.stop_limit_s)
+            if names := [child.program.name for child in children if child.process.pid in killed]:
+                self.console.trouble(f"Killed after {stage.stop_limit_s:g} s: {', '.join(names)}.")
         self._stages.clear()
         self._records.clear()
         self.console.line(f"Stopped in {time.monotonic() - began:.1f} s.")
