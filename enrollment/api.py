@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from ninja import Header, Router, Schema
 from pydantic import EmailStr, Field
 
-from accounts.people import sign_in_staff
+from accounts.sign_in import sign_in_staff
 from billing.models import Plan
 from enrollment import activation, checkout
 from enrollment.access import get_enrolment, remember

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
@@ -131,7 +132,7 @@ def _come_in(request: HttpRequest, enrolment: Enrolment) -> HttpResponse:
     """The key came by mail, so who holds it has the mailbox: sign in, unless a second factor is asked for."""
     remember(request, enrolment)
     person = enrolment.user
-    if not request.user.is_authenticated and not person.is_staff and not person.authenticator_set.exists():
+    if not request.user.is_authenticated and not person.is_staff and not is_mfa_enabled(person):
         login(request, person, backend="django.contrib.auth.backends.ModelBackend")
         remember(request, enrolment)
     return redirect("enrollment:provisioning")
