@@ -96,7 +96,8 @@ def _flush_as_owner(sql_list: Iterable[str]) -> None:
 def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     """No test sees another one's rate limits and lock-outs."""
     yield
-    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+    uses_database = {"db", "transactional_db"} & set(request.fixturenames)
+    if uses_database or request.node.get_closest_marker("django_db"):
         from django.core.cache import cache
 
         cache.delete_pattern("*")  # type: ignore[attr-defined]
