@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -39,6 +40,7 @@ OPEN_TIMEOUT_S = 5.0
 WELCOME_TIMEOUT_S = 10.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 METRIC_S = 5.0
+LINES_POLL_S = 0.25
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 
@@ -183,7 +185,9 @@ class Link:
                     message: LogMessage = {"type": "log", "pod": record.pod, "epoch": record.epoch, "lines": lines}
                     await self._send(socket, message)
             if idle:
-                await self.pods.lines.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LINES_POLL_S):  # some may wait for their pod's pace
+                        await self.pods.lines.wait()
 
     async def _tell_metrics(self, socket: ClientConnection) -> None:
         while True:

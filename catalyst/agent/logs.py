@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from catalyst.agent.protocol import LOG_LINES_PER_MESSAGE, LogLine
 
 WINDOW_LINES = 2000
+LINES_PER_S = 1000.0  # of one pod, in the long run; the rest waits in the files, and is dropped when it waits too long
 BYTES_PER_MESSAGE = 256 * 1024
 
 
@@ -23,6 +25,7 @@ class LogCursor:
         self.acked = self.sent = acked
         self._file: BinaryIO | None = None
         self._first = 0
+        self._allowance, self._allowed_at = float(WINDOW_LINES), time.monotonic()
 
     def rewind(self) -> None:
         """The connection was lost: what was not acknowledged is sent again."""
@@ -39,9 +42,13 @@ class LogCursor:
 
     def read(self) -> list[LogLine]:
         """The next lines to send; none when there are none or too many are unacknowledged."""
+        now = time.monotonic()
+        self._allowance = min(self._allowance + (now - self._allowed_at) * LINES_PER_S, float(WINDOW_LINES))
+        self._allowed_at = now
+        limit = min(LOG_LINES_PER_MESSAGE, int(self._allowance))
         lines: list[LogLine] = []
         size = 0
-        while self.sent - self.acked < WINDOW_LINES and len(lines) < LOG_LINES_PER_MESSAGE and size < BYTES_PER_MESSAGE:
+        while self.sent - self.acked < WINDOW_LINES and len(lines) < limit and size < BYTES_PER_MESSAGE:
             line = self._next()
             if line is None:
                 break
@@ -53,6 +60,7 @@ class LogCursor:
                 lines.append(line)
                 self.sent = line["n"]
                 size += len(line["text"])
+        self._allowance -= len(lines)
         return lines
 
     def _next(self) -> LogLine | None:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RESTART_DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0)
 HEALTHY_S = 600.0  # after so long the failures before are forgotten
 RUNNING_AFTER_S = 0.2
+UP_POLL_S = 0.2
 FETCH_ATTEMPTS = 6
 LAST_COMMIT_S = 30.0
 LAST_LINES_S = 2.0
@@ -262,11 +263,20 @@ class Pod:
         if ports:
             await answers(self.record.ports[str(ports[0])])
         else:
+            await self._is_up(tether)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RUNNING_AFTER_S):
                     await tether.wait(lambda status: status["n"] >= status["first_n"])
         if tether.alive:
+            self.record.exit_code = self.record.signal = None
             self._say("running", "")
+
+    async def _is_up(self, tether: Tether) -> None:
+        """A container takes its time, and its image may have to come first."""
+        while tether.status is not None:
+            if await asyncio.to_thread(self.runtime.roots, self.record.pod, tether.status["keeper"]):
+                return
+            await asyncio.sleep(UP_POLL_S)
 
     def _next_launch(self, status: Status | None) -> float | None:
         """How long to wait before the next launch; None when the pod is over. Says `restarting` when it is not."""

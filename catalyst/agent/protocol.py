@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired
 
 # pydantic reads these types on the server; before Python 3.12 it needs this TypedDict.
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 VERSION: Final = 1
 WEBSOCKET_PATH: Final = "/ws/nodes/"

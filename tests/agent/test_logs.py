@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from catalyst.agent import logs
 from catalyst.agent.keeper.output import SEGMENT_BYTES, SEGMENTS, Log, Pipe
 from catalyst.agent.logs import WINDOW_LINES, LogCursor
 from catalyst.agent.protocol import LogLine
@@ -18,6 +19,11 @@ def fill(log: Log, count: int, text: str = "x") -> None:
     for _ in range(count):
         log.add("stdout", text)
         log.flush()
+
+
+@pytest.fixture(autouse=True)
+def _no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LINES_PER_S", 1e9)
 
 
 def read_all(folder: Path) -> list[LogLine]:
@@ -58,6 +64,20 @@ def test_no_more_than_a_window_is_on_the_way(tmp_path: Path, cursor: LogCursor) 
     assert WINDOW_LINES <= sent < WINDOW_LINES + 300
     cursor.ack(sent)
     assert cursor.read()[0]["n"] == sent + 1
+
+
+def test_a_loud_pod_is_sent_at_a_steady_pace(
+    tmp_path: Path, cursor: LogCursor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LINES_PER_S", 0.0)
+    fill(Log(str(tmp_path)), WINDOW_LINES + 300)
+    sent = 0
+    while lines := cursor.read():
+        sent += len(lines)
+        cursor.ack(sent)
+    assert sent == WINDOW_LINES
+    monkeypatch.setattr(logs, "LINES_PER_S", 1e9)
+    assert cursor.read()[0]["n"] == WINDOW_LINES + 1
 
 
 def test_what_was_rotated_away_is_told(tmp_path: Path) -> None:

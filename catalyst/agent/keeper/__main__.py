@@ -17,6 +17,8 @@ from catalyst.agent.keeper.process import adopt_orphans, become, catches, descen
 
 READS_PER_TURN = 16
 KILL_TIMEOUT_S = 3.0
+# A process that says more than this waits for its reader, as in front of any slow pipe; else it would take a core of ours.
+PACE_LINES, PACE_S = 2000, 0.1
 STEP_PREFIX = "CATALYST_STEP "
 
 
@@ -39,6 +41,8 @@ class Keeper:
         self.pipes: list[Pipe] = []
         self.launch: dict[str, Any] = {}
         self.started = 0.0
+        self.paused = False
+        self.pace_lines, self.pace_until = 0, 0.0
         self.status: dict[str, Any] = {
             "keeper": os.getpid(),
             "run": 0,  # how many times the pod was launched
@@ -62,8 +66,9 @@ class Keeper:
                 self.status["fenced"] = True
                 self.log.add("agent", f"no word from the agent for {self.fence_s:g} s: the pod is ended here")
                 break
-            for key, _ in self.selector.select(0.05 if self.dirty else min(left, 1.0)):
+            for key, _ in self.selector.select(0.05 if self.dirty or self.paused else min(left, 1.0)):
                 key.data()
+            self._pace()
             self._send()
         self._kill()
         self.log.flush()
@@ -144,13 +149,33 @@ class Keeper:
             become(self.launch, out_write, err_write, keeper)
         for fd in (out_write, err_write):
             os.close(fd)
-        for pipe in (Pipe(out_read, "stdout"), Pipe(err_read, "stderr")):
-            self.pipes.append(pipe)
-            self.selector.register(pipe.fd, selectors.EVENT_READ, lambda pipe=pipe: self._read(pipe))
+        self.pipes = [Pipe(out_read, "stdout"), Pipe(err_read, "stderr")]
+        self._attend()
         self.started = time.monotonic()
         self.status.update(run=self.launch["run"], pid=pid, alive=True, exit_code=None, signal=None)
         self.status["first_n"] = self.log.n + 1
         self._save()
+
+    def _attend(self) -> None:
+        for pipe in self.pipes:
+            self.selector.register(pipe.fd, selectors.EVENT_READ, lambda pipe=pipe: self._read(pipe))
+
+    def _pace(self) -> None:
+        if time.monotonic() >= self.pace_until:
+            self.pace_lines, self.pace_until = 0, time.monotonic() + PACE_S
+            if self.paused:
+                self.paused = False
+                self._attend()
+        elif self.pace_lines > PACE_LINES and not self.paused:
+            self.paused = True
+            for pipe in self.pipes:
+                self.selector.unregister(pipe.fd)
+
+    def _close(self, pipe: Pipe) -> None:
+        if not self.paused:
+            self.selector.unregister(pipe.fd)
+        os.close(pipe.fd)
+        self.pipes.remove(pipe)
 
     def _read(self, pipe: Pipe) -> bool:
         """Take what is there; False when there is nothing more to take now."""
@@ -163,11 +188,10 @@ class Keeper:
                 number = line[len(STEP_PREFIX) :].strip()
                 self.status["step"] = int(number) if number.isdigit() and len(number) < 18 else self.status["step"]
         if lines:
+            self.pace_lines += len(lines)
             self._progress()
         if ended:
-            self.selector.unregister(pipe.fd)
-            os.close(pipe.fd)
-            self.pipes.remove(pipe)
+            self._close(pipe)
         return bool(lines) and not ended
 
     def _progress(self) -> None:
@@ -224,9 +248,8 @@ class Keeper:
                 if not self._read(pipe):
                     break
         for pipe in list(self.pipes):
-            self.selector.unregister(pipe.fd)
-            os.close(pipe.fd)
-        self.pipes.clear()
+            self._close(pipe)
+        self.paused = False
         self.status.update(exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
         self._save()
 
