@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from ninja import Router, Schema
 from ninja.security.base import AuthBase
 from pydantic import Field
 
 from accounts.access import current_organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from catalyst import checkpoints, nodes
 from catalyst.access import nodes_seen_by
@@ -31,7 +32,7 @@ class NodeKey(AuthBase):
 
     openapi_type = "http"
 
-    def __call__(self, request: HttpRequest) -> Node | None:
+    def __call__(self, request: Request) -> Node | None:
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
         node_id, colon, key = rest.partition(":")
         return nodes.authenticate(node_id, key) if scheme == "Node" and colon else None
@@ -72,7 +73,7 @@ class Committed(Schema):
 
 
 @router.post("nodes/enroll", auth=None, response={201: EnrolOut}, tags=["agents"])
-def enroll(request: HttpRequest, body: EnrolIn) -> tuple[int, dict[str, str]]:
+def enroll(request: Request, body: EnrolIn) -> tuple[int, dict[str, str]]:
     limit(request, "node-enrol", per_minute=30)
     enrolled = nodes.enrol(token=body.token, name=body.name, machine=body.machine, share=body.share.model_dump())
     public_url = request.build_absolute_uri("/").rstrip("/")
@@ -80,34 +81,34 @@ def enroll(request: HttpRequest, body: EnrolIn) -> tuple[int, dict[str, str]]:
 
 
 @agent.post("nodes/pods/{uuid:pod}/{int:epoch}/chunks/missing", response=Missing)
-def find_missing_chunks(request: HttpRequest, pod: UUID, epoch: int, body: Hashes) -> dict[str, list[str]]:
+def find_missing_chunks(request: Request, pod: UUID, epoch: int, body: Hashes) -> dict[str, list[str]]:
     checkpoints.require_placed(node_of(request), pod, epoch)
     return {"missing": checkpoints.missing_chunks(body.chunks)}
 
 
 @agent.put("nodes/pods/{uuid:pod}/{int:epoch}/chunks/{digest}", response={204: None})
-def put_chunk(request: HttpRequest, pod: UUID, epoch: int, digest: str) -> tuple[int, None]:
+def put_chunk(request: Request, pod: UUID, epoch: int, digest: str) -> tuple[int, None]:
     checkpoints.require_placed(node_of(request), pod, epoch)
     checkpoints.put_chunk(digest, request.body)
     return 204, None
 
 
 @agent.get("nodes/pods/{uuid:pod}/{int:epoch}/chunks/{digest}")
-def get_chunk(request: HttpRequest, pod: UUID, epoch: int, digest: str) -> HttpResponse:
+def get_chunk(request: Request, pod: UUID, epoch: int, digest: str) -> HttpResponse:
     checkpoints.require_placed(node_of(request), pod, epoch)
     checkpoints.require_chunk_of(pod, digest)
     return HttpResponse(checkpoints.get_chunk(digest), content_type="application/octet-stream")
 
 
 @agent.post("nodes/pods/{uuid:pod}/{int:epoch}/checkpoints", response={201: Committed})
-def commit_checkpoint(request: HttpRequest, pod: UUID, epoch: int, body: Manifest) -> tuple[int, dict[str, int]]:
+def commit_checkpoint(request: Request, pod: UUID, epoch: int, body: Manifest) -> tuple[int, dict[str, int]]:
     checkpoints.require_placed(node_of(request), pod, epoch)
     row = checkpoints.commit(pod_id=pod, epoch=epoch, manifest=body)
     return 201, {"sequence": row.sequence}
 
 
 @agent.get("nodes/pods/{uuid:pod}/{int:epoch}/checkpoints/latest")
-def latest_checkpoint(request: HttpRequest, pod: UUID, epoch: int) -> Any:
+def latest_checkpoint(request: Request, pod: UUID, epoch: int) -> Any:
     checkpoints.require_placed(node_of(request), pod, epoch)
     row = checkpoints.latest(pod)
     if row is None:
@@ -116,7 +117,7 @@ def latest_checkpoint(request: HttpRequest, pod: UUID, epoch: int) -> Any:
 
 
 @router.get("nodes/")
-def list_nodes(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_nodes(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Nodes of the organisation and of this installation, with the organisation's own pods on them."""
     mine = NodePod.objects.filter(
         pod__organisation=current_organisation(request.actor, Permission.SEE_PODS), state__in=ACTIVE_STATES
@@ -129,20 +130,20 @@ def list_nodes(request: HttpRequest, limit: int = 50, cursor: str | None = None)
 
 
 @router.get("jobs/{pod_id}/checkpoints")
-def list_checkpoints(request: HttpRequest, pod_id: str, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_checkpoints(request: Request, pod_id: str, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     pod = get_pod(request.actor, pod_id, Permission.SEE_PODS)
     rows = Checkpoint.objects.filter(pod=pod)
     return page_of(rows, limit=limit, cursor=cursor, show=_show_checkpoint)
 
 
 @router.get("failovers/")
-def list_failovers(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_failovers(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     rows = Failover.objects.filter(pod__organisation=organisation).select_related("pod", "from_node", "to_node")
     return page_of(rows, limit=limit, cursor=cursor, show=_show_failover)
 
 
-def node_of(request: HttpRequest) -> Node:
+def node_of(request: Request) -> Node:
     node: Node = request.auth  # type: ignore[attr-defined]
     return node
 

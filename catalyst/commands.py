@@ -62,7 +62,7 @@ def _spec(pod: Pod, node_pod: NodePod, node: Node, body: dict[str, Any]) -> Spec
         "name": pod.name,
         "image": body["image"],
         "command": body["command"],
-        "env": json.loads(unseal(pod.sealed_env)) if pod.sealed_env else {},
+        "env": json.loads(unseal(bytes(pod.sealed_env))) if pod.sealed_env else {},
         "ports": list(pod.ports),
         "limits": _limits(pod, node_pod, node),
         "restart_policy": pod.restart_policy,  # type: ignore[typeddict-item]

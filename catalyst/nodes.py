@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 

@@ -60,7 +60,7 @@ def state_told(node: Node, message: StateMessage) -> None:
     row.restarts = message["restarts"]
     if message["ports"]:
         row.ports = message["ports"]
-    if message["state"] == State.RUNNING and row.started_at is None:
+    if message["state"] == "running" and row.started_at is None:
         row.started_at = datetime.fromtimestamp(message["at"], UTC)
     _node_pod_changed(row, state=State(message["state"]), reason=message["reason"])
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Sum
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
 from pydantic import Field
 
 from accounts.access import current_organisation
 from accounts.models import Organisation, User
+from accounts.requests import Request
 from accounts.roles import Permission
 from billing import receipts
 from billing.models import Account, Payment, Subscription, Transfer
@@ -29,19 +29,19 @@ office = Router(tags=["staff"])
 
 
 @router.get("dashboard/")
-def get_dashboard(request: HttpRequest) -> dict[str, Any]:
+def get_dashboard(request: Request) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     return overview.overview_json(organisation, request.actor)
 
 
 @router.get("dashboard/pods")
-def get_dashboard_pods(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def get_dashboard_pods(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     return page_of(overview.pods_of(organisation), limit=limit, cursor=cursor, show=_show_pod_row)
 
 
 @router.get("dashboard/providers/health")
-def get_provider_health(request: HttpRequest) -> list[dict[str, Any]]:
+def get_provider_health(request: Request) -> list[dict[str, Any]]:
     current_organisation(request.actor, Permission.SEE_PODS)
     return [
         {
@@ -58,7 +58,7 @@ def get_provider_health(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 @router.get("dashboard/activity")
-def get_activity(request: HttpRequest, limit: int = 50) -> dict[str, Any]:
+def get_activity(request: Request, limit: int = 50) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     rows = overview.activity_of(organisation, limit=max(1, min(limit, 200)))
     return {
@@ -100,32 +100,32 @@ class ReceiptIn(Schema):
 
 
 @office.get("admin/dashboard")
-def get_staff_dashboard(request: HttpRequest) -> dict[str, Any]:
+def get_staff_dashboard(request: Request) -> dict[str, Any]:
     require_staff(request.actor, "console")
     return staff.figures_json()
 
 
 @office.get("admin/pods")
-def list_all_pods(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_all_pods(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     require_staff(request.actor, "pods")
     rows = Pod.objects.select_related("organisation")
     return page_of(rows, limit=limit, cursor=cursor, show=_show_staff_pod)
 
 
 @office.post("admin/pod/destroy")
-def destroy_pod(request: HttpRequest, body: PodIn) -> dict[str, Any]:
+def destroy_pod(request: Request, body: PodIn) -> dict[str, Any]:
     actor = require_staff(request.actor, "pods", change=True)
     return _show_staff_pod(actions.terminate_pod(pod=_pod(body.pod_id), actor=actor))
 
 
 @office.post("admin/pod/start")
-def start_pod(request: HttpRequest, body: PodIn) -> dict[str, Any]:
+def start_pod(request: Request, body: PodIn) -> dict[str, Any]:
     actor = require_staff(request.actor, "pods", change=True)
     return _show_staff_pod(actions.start_pod(pod=_pod(body.pod_id), actor=actor))
 
 
 @office.get("admin/pod/{pod_id}/metrics")
-def get_pod_metrics(request: HttpRequest, pod_id: str) -> dict[str, Any]:
+def get_pod_metrics(request: Request, pod_id: str) -> dict[str, Any]:
     require_staff(request.actor, "pods")
     rows = MetricSample.objects.filter(pod=_pod(pod_id)).order_by("-at")[:720]
     return {
@@ -136,7 +136,7 @@ def get_pod_metrics(request: HttpRequest, pod_id: str) -> dict[str, Any]:
 
 
 @office.get("admin/costs")
-def get_costs(request: HttpRequest) -> dict[str, Any]:
+def get_costs(request: Request) -> dict[str, Any]:
     """What was used this month, by currency, and what we owe providers."""
     require_staff(request.actor, "billing")
     spent = spending.spent_since(None, spending.month_start())
@@ -152,13 +152,13 @@ def get_costs(request: HttpRequest) -> dict[str, Any]:
 
 
 @office.get("admin/customers")
-def list_customers(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_customers(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     require_staff(request.actor, "accounts")
     return page_of(User.objects.filter(is_staff=False), limit=limit, cursor=cursor, show=_show_customer)
 
 
 @office.get("admin/customer/{email}")
-def get_customer(request: HttpRequest, email: str) -> dict[str, Any]:
+def get_customer(request: Request, email: str) -> dict[str, Any]:
     require_staff(request.actor, "accounts")
     person = User.objects.filter(email__iexact=email).first()
     if person is None:
@@ -172,7 +172,7 @@ def get_customer(request: HttpRequest, email: str) -> dict[str, Any]:
 
 
 @office.get("admin/billing")
-def get_billing(request: HttpRequest) -> dict[str, Any]:
+def get_billing(request: Request) -> dict[str, Any]:
     require_staff(request.actor, "billing")
     paid = Payment.objects.filter(status="captured")
     totals = paid.values_list("currency").annotate(total=Sum("amount"))
@@ -184,7 +184,7 @@ def get_billing(request: HttpRequest) -> dict[str, Any]:
 
 
 @office.get("admin/transaction/{uuid:tx_id}")
-def get_transaction(request: HttpRequest, tx_id: Any) -> dict[str, Any]:
+def get_transaction(request: Request, tx_id: Any) -> dict[str, Any]:
     require_staff(request.actor, "billing")
     row = Transfer.objects.select_related("debit_account", "credit_account").filter(pk=tx_id).first()
     if row is None:
@@ -202,7 +202,7 @@ def get_transaction(request: HttpRequest, tx_id: Any) -> dict[str, Any]:
 
 
 @office.post("admin/resend-receipt")
-def resend_receipt(request: HttpRequest, body: ReceiptIn) -> dict[str, Any]:
+def resend_receipt(request: Request, body: ReceiptIn) -> dict[str, Any]:
     require_staff(request.actor, "billing", change=True)
     payment = Payment.objects.filter(pk=decode_id("pay", body.payment_id), status="captured").first()
     if payment is None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db.models import Count, Sum
 from django.db.models.functions import TruncDate
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from accounts.models import Organisation, User
+from accounts.requests import Request
 from billing import ledger
 from billing.models import Payment, Subscription
 from catalyst.models import Failover, Node
@@ -88,11 +89,11 @@ def figures_json() -> dict[str, Any]:
 
 
 @require_GET
-def show_staff_dashboard(request: HttpRequest) -> HttpResponse:
+def show_staff_dashboard(request: Request) -> HttpResponse:
     require_staff(request.actor, "console")
     return render(request, "console/staff.html", figures() | {"series": series()})
 
 
-def admin_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def admin_dashboard(request: Request, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold asks for the values of the admin's first page."""
     return context | {"figures": figures()}

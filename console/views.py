@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
+from django_stubs_ext import StrOrPromise
 
 from accounts.access import current_organisation, permissions_of
 from accounts.actor import Actor
+from accounts.requests import Request
 from accounts.roles import Permission
 from billing.plans import current_plan
 from catalyst.models import Checkpoint, Failover, NodePod
@@ -30,7 +33,7 @@ DASHBOARD_SOCKET = "/ws/dashboard/"
 
 
 @require_GET
-def show_dashboard(request: HttpRequest) -> HttpResponse:
+def show_dashboard(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     context = {
         "quick": overview.quick_figures(organisation, request.actor),
@@ -46,7 +49,7 @@ def show_dashboard(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_pods(request: HttpRequest) -> HttpResponse:
+def show_pods(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     status = request.GET.get("status", "active")
     if status not in {"active", "all", *PodStatus.values}:
@@ -66,7 +69,7 @@ def show_pods(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_pod(request: HttpRequest, pod_id: str) -> HttpResponse:
+def show_pod(request: Request, pod_id: str) -> HttpResponse:
     pod = get_pod(request.actor, pod_id, Permission.SEE_PODS)
     granted = permissions_of(request.actor, pod.organisation_id)
     context = podpage.describe(pod) | {"may_run": Permission.RUN_PODS in granted}
@@ -78,7 +81,7 @@ def show_pod(request: HttpRequest, pod_id: str) -> HttpResponse:
 
 
 @require_GET
-def show_pod_tab(request: HttpRequest, pod_id: str, tab: str) -> HttpResponse:
+def show_pod_tab(request: Request, pod_id: str, tab: str) -> HttpResponse:
     """One tab of the pod page as a fragment."""
     pod = get_pod(request.actor, pod_id, Permission.SEE_PODS)
     if tab not in podpage.TABS:
@@ -87,7 +90,7 @@ def show_pod_tab(request: HttpRequest, pod_id: str, tab: str) -> HttpResponse:
 
 
 @require_GET
-def download_logs(request: HttpRequest, pod_id: str) -> HttpResponse:
+def download_logs(request: Request, pod_id: str) -> HttpResponse:
     pod = get_pod(request.actor, pod_id, Permission.SEE_PODS)
     lines = LogLine.objects.filter(pod=pod).order_by("epoch", "number").iterator(chunk_size=2000)
     text = "".join(f"{line.at:%Y-%m-%dT%H:%M:%S.%f}Z {line.text}\n" for line in lines)
@@ -96,11 +99,15 @@ def download_logs(request: HttpRequest, pod_id: str) -> HttpResponse:
     return answer
 
 
+@dataclass(frozen=True)
 class Act:
     """A thing that can be done to a pod: its words, whether it asks first, and the verb that does it."""
 
-    def __init__(self, verb: Callable[..., Pod], label: str, title: str, done: str, *, danger: bool = False) -> None:
-        self.verb, self.label, self.title, self.done, self.danger = verb, label, title, done, danger
+    verb: Callable[..., Pod]
+    label: StrOrPromise
+    title: StrOrPromise
+    done: StrOrPromise
+    danger: bool = False
 
 
 ACTS = {
@@ -139,7 +146,7 @@ ACTS = {
 
 
 @require_http_methods(["GET", "POST"])
-def act_on_pod(request: HttpRequest, pod_id: str, act: str) -> HttpResponse:
+def act_on_pod(request: Request, pod_id: str, act: str) -> HttpResponse:
     """GET asks and says what will be lost; POST does it."""
     pod = get_pod(request.actor, pod_id, Permission.RUN_PODS)
     chosen = ACTS.get(act)
@@ -154,7 +161,7 @@ def act_on_pod(request: HttpRequest, pod_id: str, act: str) -> HttpResponse:
     return render(request, "console/confirm.html", context, status=status)
 
 
-def _do(request: HttpRequest, pod: Pod, chosen: Act, act: str) -> str:
+def _do(request: Request, pod: Pod, chosen: Act, act: str) -> str:
     """The reason why it was not done, or nothing."""
     if act == "terminate" and request.POST.get("name", "").strip() != pod.name:
         return _("Type the pod's name as it is written above.")
@@ -168,14 +175,14 @@ def _do(request: HttpRequest, pod: Pod, chosen: Act, act: str) -> str:
 
 
 @require_GET
-def show_activity(request: HttpRequest) -> HttpResponse:
+def show_activity(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     page = Paginator(overview.events_of(organisation), 50).get_page(request.GET.get("page"))
     return render(request, "console/activity.html", {"page": page})
 
 
 @require_GET
-def show_nodes(request: HttpRequest) -> HttpResponse:
+def show_nodes(request: Request) -> HttpResponse:
     """Nodes on which the organisation's pods can run, and how the last moves went."""
     from catalyst.access import nodes_seen_by
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Header, Router, Schema
 from pydantic import EmailStr, Field
 
+from accounts.requests import Request
 from accounts.sign_in import sign_in_staff
 from billing.models import Plan
 from enrollment import activation, checkout
@@ -79,33 +79,33 @@ class PayIn(Schema):
 
 
 @router.get("admin/public/health", response=Health)
-def get_health(request: HttpRequest) -> dict[str, Any]:
+def get_health(request: Request) -> dict[str, Any]:
     return {"ok": True, "mode": settings.MODE}
 
 
 @router.get("admin/public/geo/detect", response=Geo)
-def get_geo(request: HttpRequest) -> dict[str, str]:
+def get_geo(request: Request) -> dict[str, str]:
     limit(request, "geo", per_minute=30)
     place = detect_country(request)
     return {"country": place.country, "source": place.source}
 
 
 @router.post("admin/public/validate/ruc", response=IdentityOut)
-def check_ruc(request: HttpRequest, body: RucIn) -> dict[str, Any]:
+def check_ruc(request: Request, body: RucIn) -> dict[str, Any]:
     return _verdict(request, validate_ruc(body.ruc))
 
 
 @router.post("admin/public/validate/cedula", response=IdentityOut)
-def check_cedula(request: HttpRequest, body: CedulaIn) -> dict[str, Any]:
+def check_cedula(request: Request, body: CedulaIn) -> dict[str, Any]:
     return _verdict(request, validate_cedula(body.cedula))
 
 
 @router.post("admin/public/validate/identity", response=IdentityOut)
-def check_identity(request: HttpRequest, body: IdentityIn) -> dict[str, Any]:
+def check_identity(request: Request, body: IdentityIn) -> dict[str, Any]:
     return _verdict(request, validate_identity(body.identity))
 
 
-def _verdict(request: HttpRequest, verdict: Verdict) -> dict[str, Any]:
+def _verdict(request: Request, verdict: Verdict) -> dict[str, Any]:
     limit(request, "validate", per_minute=60)
     return {
         "valid": verdict.valid,
@@ -116,14 +116,14 @@ def _verdict(request: HttpRequest, verdict: Verdict) -> dict[str, Any]:
 
 
 @router.post("admin/public/admin/login")
-def log_in_staff(request: HttpRequest, body: LoginIn) -> dict[str, Any]:
+def log_in_staff(request: Request, body: LoginIn) -> dict[str, Any]:
     """Staff sign in for the API. The answer is that of `auth/login`; others are refused as with a wrong password."""
     limit(request, "staff-login", per_minute=10)
     return sign_in_staff(request, email=body.email, password=body.password)
 
 
 @router.post("admin/public/subscription/create", response={201: dict[str, Any]})
-def create_subscription(request: HttpRequest, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
+def create_subscription(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
     limit(request, "checkout", per_minute=20)
     plan = Plan.objects.filter(pk=body.plan, is_public=True).first()
     if plan is None:
@@ -152,7 +152,7 @@ def create_subscription(request: HttpRequest, body: SubscribeIn) -> tuple[int, d
 
 
 @router.post("admin/public/payment/paypal")
-def start_paypal(request: HttpRequest, body: PayIn) -> dict[str, Any]:
+def start_paypal(request: Request, body: PayIn) -> dict[str, Any]:
     enrolment = get_enrolment(request, body.enrolment)
     back = f"{settings.PUBLIC_URL}/checkout/{enrolment.public_id}/returned/"
     payment = checkout.start_payment(enrolment, return_url=back, cancel_url=f"{back}?cancelled=1")
@@ -164,16 +164,16 @@ def start_paypal(request: HttpRequest, body: PayIn) -> dict[str, Any]:
 
 
 @router.post("admin/public/payment/paypal/capture/{order_id}")
-def capture_paypal(request: HttpRequest, order_id: str) -> dict[str, Any]:
+def capture_paypal(request: Request, order_id: str) -> dict[str, Any]:
     return _show(checkout.finish_payment(_by_order(request, order_id)))
 
 
 @router.get("admin/public/payment/paypal/status")
-def paypal_status(request: HttpRequest, order_id: str) -> dict[str, Any]:
+def paypal_status(request: Request, order_id: str) -> dict[str, Any]:
     return _show(_by_order(request, order_id))
 
 
-def _by_order(request: HttpRequest, order_id: str) -> Enrolment:
+def _by_order(request: Request, order_id: str) -> Enrolment:
     found = Enrolment.objects.filter(payment__service="paypal", payment__order_ref=order_id).exclude(payment=None)
     enrolment = found.first()
     if enrolment is None:
@@ -182,13 +182,13 @@ def _by_order(request: HttpRequest, order_id: str) -> Enrolment:
 
 
 @router.post("admin/public/subscription/activate")
-def activate_subscription(request: HttpRequest, body: KeyIn) -> dict[str, Any]:
+def activate_subscription(request: Request, body: KeyIn) -> dict[str, Any]:
     limit(request, "activate", per_minute=20)
     return _show(activation.activate(body.key))
 
 
 @router.get("admin/public/pod/status")
-def pod_status(request: HttpRequest, x_activation_key: str = Header(max_length=120)) -> dict[str, Any]:  # type: ignore[type-arg]
+def pod_status(request: Request, x_activation_key: str = Header(max_length=120)) -> dict[str, Any]:  # type: ignore[type-arg]
     """How far the first pod is, for the holder of the activation key."""
     limit(request, "pod-status", per_minute=120)
     return _show(activation.follow_pod(activation.find_by_key(x_activation_key)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import current_organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from billing.models import Plan
 from billing.plans import find_plan, public_plans
@@ -26,12 +27,12 @@ from notifications.mailbox import remember_address
 
 
 @require_GET
-def show_plans(request: HttpRequest) -> HttpResponse:
+def show_plans(request: Request) -> HttpResponse:
     return render(request, "enrollment/plans.html", {"plans": public_plans()})
 
 
 @require_http_methods(["GET", "POST"])
-def show_checkout(request: HttpRequest) -> HttpResponse:
+def show_checkout(request: Request) -> HttpResponse:
     plan = find_plan(request.POST.get("plan") or request.GET.get("plan") or "pro")
     person = request.user if request.user.is_authenticated else None
     place = detect_country(request)
@@ -47,7 +48,7 @@ def show_checkout(request: HttpRequest) -> HttpResponse:
     return render(request, "enrollment/checkout.html", context, status=422 if form.errors else 200)
 
 
-def _begin(request: HttpRequest, plan: Plan, form: CheckoutForm) -> HttpResponse:
+def _begin(request: Request, plan: Plan, form: CheckoutForm) -> HttpResponse:
     data = form.cleaned_data
     person = request.user if request.user.is_authenticated else None
     organisation = current_organisation(request.actor, Permission.MANAGE_BILLING) if person else None
@@ -71,7 +72,7 @@ def _begin(request: HttpRequest, plan: Plan, form: CheckoutForm) -> HttpResponse
     return _to_payment(request, enrolment)
 
 
-def _to_payment(request: HttpRequest, enrolment: Enrolment) -> HttpResponse:
+def _to_payment(request: Request, enrolment: Enrolment) -> HttpResponse:
     back = reverse("enrollment:returned", args=[enrolment.public_id])
     payment = checkout.start_payment(
         enrolment,
@@ -82,12 +83,12 @@ def _to_payment(request: HttpRequest, enrolment: Enrolment) -> HttpResponse:
 
 
 @require_POST
-def pay_again(request: HttpRequest, enrolment_id: str) -> HttpResponse:
+def pay_again(request: Request, enrolment_id: str) -> HttpResponse:
     return _to_payment(request, get_enrolment(request, enrolment_id))
 
 
 @require_GET
-def returned(request: HttpRequest, enrolment_id: str) -> HttpResponse:
+def returned(request: Request, enrolment_id: str) -> HttpResponse:
     """Back from the payment service. What the address says is not believed: the service is asked."""
     enrolment = get_enrolment(request, enrolment_id)
     if "cancelled" not in request.GET:
@@ -98,12 +99,12 @@ def returned(request: HttpRequest, enrolment_id: str) -> HttpResponse:
 
 
 @require_GET
-def check_mail(request: HttpRequest) -> HttpResponse:
+def check_mail(request: Request) -> HttpResponse:
     return render(request, "enrollment/check_mail.html", {"enrolment": current_enrolment(request)})
 
 
 @require_POST
-def send_key_again(request: HttpRequest) -> HttpResponse:
+def send_key_again(request: Request) -> HttpResponse:
     limit(request, "send-key", per_minute=3)
     enrolment = current_enrolment(request)
     if enrolment.status == EnrolmentStatus.PAID:
@@ -112,7 +113,7 @@ def send_key_again(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def show_activate(request: HttpRequest) -> HttpResponse:
+def show_activate(request: Request) -> HttpResponse:
     form = ActivateForm(request.POST or None)
     status = 200
     if request.method == "POST":
@@ -128,7 +129,7 @@ def show_activate(request: HttpRequest) -> HttpResponse:
     return render(request, "enrollment/activate.html", {"form": form}, status=status)
 
 
-def _come_in(request: HttpRequest, enrolment: Enrolment) -> HttpResponse:
+def _come_in(request: Request, enrolment: Enrolment) -> HttpResponse:
     """The key came by mail, so who holds it has the mailbox: sign in, unless a second factor is asked for."""
     remember(request, enrolment)
     person = enrolment.user
@@ -139,7 +140,7 @@ def _come_in(request: HttpRequest, enrolment: Enrolment) -> HttpResponse:
 
 
 @require_GET
-def show_provisioning(request: HttpRequest) -> HttpResponse:
+def show_provisioning(request: Request) -> HttpResponse:
     enrolment = activation.follow_pod(current_enrolment(request))
     if enrolment.status in {EnrolmentStatus.STARTED, EnrolmentStatus.PAID}:
         return redirect("enrollment:check-mail")
@@ -155,7 +156,7 @@ def show_provisioning(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def try_again(request: HttpRequest) -> HttpResponse:
+def try_again(request: Request) -> HttpResponse:
     enrolment = current_enrolment(request)
     if enrolment.status == EnrolmentStatus.FAILED and enrolment.pod_id is None:
         activation.start_first_pod(enrolment)
@@ -163,7 +164,7 @@ def try_again(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_ready(request: HttpRequest) -> HttpResponse:
+def show_ready(request: Request) -> HttpResponse:
     enrolment = activation.follow_pod(current_enrolment(request))
     if enrolment.status != EnrolmentStatus.READY:
         return redirect("enrollment:provisioning")
@@ -171,5 +172,5 @@ def show_ready(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_legal(request: HttpRequest, page: str) -> HttpResponse:
+def show_legal(request: Request, page: str) -> HttpResponse:
     return render(request, f"enrollment/{page}.html", {"page": page})

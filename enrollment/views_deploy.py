@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import current_organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from billing import wallet
 from billing.credits import NoRate
@@ -27,7 +28,7 @@ from pods.pricing import price_of
 
 
 @require_http_methods(["GET", "POST"])
-def show_deploy(request: HttpRequest) -> HttpResponse:
+def show_deploy(request: Request) -> HttpResponse:
     draft = read_draft(request.session) or {}
     offer_id = request.POST.get("offer", request.GET.get("offer", draft.get("offer", "")))
     offer = find_offer(offer_id) if offer_id else None
@@ -46,7 +47,7 @@ def show_deploy(request: HttpRequest) -> HttpResponse:
     return _page(request, form, offer)
 
 
-def _deploy(request: HttpRequest, form: DeployForm, offer: Offer | None) -> HttpResponse:
+def _deploy(request: Request, form: DeployForm, offer: Offer | None) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.RUN_PODS)
     token = form.cleaned_data["token"]
     there = Pod.objects.filter(organisation=organisation, deploy_key=token).first()
@@ -72,11 +73,12 @@ def _show_refusal(form: DeployForm, refusal: AppError) -> None:
         form.add_error(None, refusal.message)
 
 
-def _page(request: HttpRequest, form: DeployForm, offer: Offer | None) -> HttpResponse:
+def _page(request: Request, form: DeployForm, offer: Offer | None) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "offer": offer}
     values = form.data if form.is_bound else form.initial
     if offer is not None:
-        payer = values.get("payer") if values.get("payer") in Payer.values else Payer.WALLET
+        payer = str(values.get("payer") or Payer.WALLET)
+        payer = payer if payer in Payer.values else Payer.WALLET
         spec = PodConfig(disk_gb=_whole(values.get("disk_gb"), 10), payer=payer)
         try:
             context["price"] = price_of(spec, offer)
