@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from accounts.actor import Actor
-from accounts.models import Member, Organisation
+from accounts.models import ApiKey, Invitation, Member, Organisation, User
 from accounts.roles import ROLE_PERMISSIONS, Permission
 from lib.errors import AppError, Forbidden, NotFound
+from lib.ids import decode_id
+
+Row = TypeVar("Row", Member, Invitation, ApiKey)
 
 
 def permissions_of(actor: Actor, organisation_id: UUID) -> frozenset[Permission]:
@@ -43,9 +47,59 @@ def require(actor: Actor, permission: Permission, organisation_id: UUID) -> None
 
 def current_organisation(actor: Actor, permission: Permission) -> Organisation:
     """The organisation that the request works in, when the actor has this permission there."""
-    if actor.kind == "anonymous":
-        raise AppError(_("Sign in first."), code="unauthenticated", status=401)
+    require_signed_in(actor)
     if actor.organisation_id is None:
         raise NotFound(_("You are not a member of an organisation."))
     require(actor, permission, actor.organisation_id)
     return Organisation.objects.get(pk=actor.organisation_id)
+
+
+def require_signed_in(actor: Actor) -> None:
+    if actor.kind == "anonymous":
+        raise AppError(_("Sign in first."), code="unauthenticated", status=401)
+
+
+def require_person(actor: Actor) -> User:
+    """The person themselves, not one of their keys: for what is about them and not about an organisation."""
+    require_signed_in(actor)
+    if actor.user is None or actor.kind == "api_key":
+        raise Forbidden(_("This is for people: an API key cannot do it."))
+    return actor.user
+
+
+def get_organisation(actor: Actor, public_id: str, permission: Permission) -> Organisation:
+    """Raises NotFound for those of others, Forbidden when the role lacks the permission; so do the next three."""
+    require_signed_in(actor)
+    organisation_id = decode_id("org", public_id)
+    require(actor, permission, organisation_id)
+    return Organisation.objects.get(pk=organisation_id)
+
+
+def get_member(actor: Actor, public_id: str, permission: Permission) -> Member:
+    rows = Member.objects.select_related("organisation", "user")
+    return _checked(actor, rows.filter(pk=decode_id("mem", public_id)).first(), permission)
+
+
+def get_invitation(actor: Actor, public_id: str, permission: Permission) -> Invitation:
+    rows = Invitation.objects.select_related("organisation")
+    return _checked(actor, rows.filter(pk=decode_id("inv", public_id)).first(), permission)
+
+
+def get_key(actor: Actor, public_id: str, permission: Permission) -> ApiKey:
+    rows = ApiKey.objects.select_related("organisation", "created_by")
+    return _checked(actor, rows.filter(pk=decode_id("key", public_id)).first(), permission)
+
+
+def own_membership(actor: Actor, organisation_id: UUID) -> Member:
+    member = Member.objects.filter(organisation_id=organisation_id, user=require_person(actor)).first()
+    if member is None:
+        raise NotFound(_("You are not a member of this organisation."))
+    return member
+
+
+def _checked(actor: Actor, row: Row | None, permission: Permission) -> Row:
+    require_signed_in(actor)
+    if row is None:
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, permission, row.organisation_id)
+    return row

@@ -12,10 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, models, transaction
+from django.utils.translation import gettext as _
 
 from accounts.actor import Actor
 from accounts.models import AuditEntry
 from lib.clock import now
+from lib.errors import Invalid
+from lib.lists import MAX_LIMIT
 
 FIRST_HASH = "0" * 64
 
@@ -79,6 +82,20 @@ def _problems(organisation_id: UUID) -> Iterator[str]:
         if entry.hash != hash_entry(entry):
             yield f"{organisation_id}: entry {entry.sequence} was changed"
         previous, expected = entry.hash, entry.sequence + 1
+
+
+def page_of_entries(organisation_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """Newest first, as `lib.lists.page_of`; the cursor is a sequence number. Raises Invalid."""
+    rows = AuditEntry.objects.filter(organisation_id=organisation_id)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
+    if cursor:
+        if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+            raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]})
+        rows = rows.filter(sequence__lt=int(cursor))
+    found = list(rows.order_by("-sequence")[: limit + 1])
+    following = str(found[limit - 1].sequence) if len(found) > limit else None
+    return {"items": found[:limit], "next": following}
 
 
 def _lock_chain(organisation_id: UUID) -> None:

@@ -31,7 +31,7 @@ class SignupForm(AllauthSignupForm):
         return person
 
 
-class ProfileForm(forms.ModelForm[User]):
+class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=())
     locale = forms.ChoiceField(
         label=_("Language"), choices=[("", _("As my browser")), *settings.LANGUAGES], required=False
@@ -48,7 +48,7 @@ class ProfileForm(forms.ModelForm[User]):
         self.fields["name"].widget.attrs["autocomplete"] = "name"
 
 
-class OrganisationForm(forms.ModelForm[Organisation]):
+class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Organisation
         fields = ("name",)

@@ -183,6 +183,10 @@ class ApiSignIn(models.Model):
     def __str__(self) -> str:
         return f"{self.user} {self.created_at:%Y-%m-%d}"
 
+    @property
+    def public_id(self) -> str:
+        return encode_id("sgn", self.pk)
+
 
 class IdempotencyKey(models.Model):
     """The stored answer of a POST, so that sending it again answers the same and does nothing."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
@@ -56,7 +55,7 @@ def join_or_make_person(*, email: str, name: str) -> tuple[User, Organisation]:
     return person, organisation
 
 
-def owned_organisations(person: User) -> Any:
+def owned_organisations(person: User) -> QuerySet[Organisation]:
     owned = Organisation.objects.filter(memberships__user=person, memberships__role=Role.OWNER, archived_at=None)
     return owned.order_by("pk")
 
@@ -80,6 +79,7 @@ def confirm_email(person: User) -> None:
 def after_confirmation(person: User) -> None:
     """Tell the other parts that this person's address is known to work. Each of them is safe to tell again."""
     with transaction.atomic():
-        for organisation in owned_organisations(person):
+        # The oldest one only: what is given to newcomers is not given once more for each organisation they make.
+        if organisation := owned_organisations(person).first():
             for path in settings.ON_EMAIL_CONFIRMED:
                 import_string(path)(organisation)

@@ -1,0 +1,11 @@
+from django.urls import path
+
+from notifications import views
+
+app_name = "notifications"
+urlpatterns = [
+    path("inbox/", views.show_inbox, name="inbox"),
+    path("inbox/read/", views.read_all, name="read-all"),
+    path("inbox/<str:message_id>/", views.open_message, name="open"),
+    path("mailbox/", views.show_mailbox, name="mailbox"),
+]
