@@ -94,6 +94,7 @@ def _reload(pod: Pod) -> None:
     token = pod.lease_token
     pod.refresh_from_db()
     if pod.lease_token != token:
+        pod.lease_token = token  # never adopt another's lease
         raise LeaseLost
 
 
