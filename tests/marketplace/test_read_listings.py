@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
@@ -24,73 +23,8 @@ from marketplace.providers.base import (
 from marketplace.providers.lambda_labs.adapter import Adapter as Lambda
 from marketplace.providers.runpod.adapter import Adapter as RunPod
 from marketplace.providers.vast.adapter import Adapter as Vast
-from tests.marketplace.scripted import KEY, Scripted, scripted_provider
-
-VAST_OFFER: dict[str, Any] = {
-    "id": 11684738,
-    "machine_id": 22990,
-    "gpu_name": "RTX 4090",
-    "num_gpus": 2,
-    "gpu_ram": 24564,
-    "cpu_cores": 96,
-    "cpu_cores_effective": 24.0,
-    "cpu_ram": 64393,
-    "disk_space": 1607.875,
-    "dph_base": 0.24666666666666665,
-    "dph_total": 0.2466759259259259,
-    "min_bid": 0.2,
-    "storage_cost": 0.0013333333333333335,
-    "inet_down": 105.9,
-    "inet_up": 77.7,
-    "inet_up_cost": 0.0,
-    "reliability2": 0.9700835,
-    "verification": "verified",
-    "geolocation": "Guangxi, CN",
-    "duration": 13356528.56,
-    "direct_port_count": 249,
-    "cuda_max_good": 12.2,
-    "hosting_type": 0,
-}
-RUNPOD_GPU: dict[str, Any] = {
-    "id": "NVIDIA GeForce RTX 4090",
-    "name": "RTX 4090",
-    "manufacturer": "NVIDIA",
-    "memory": 24,
-    "secure": True,
-    "community": True,
-    "price": {"secure": 0.44, "community": 0.31, "serverless": 1.1},
-    "maxCount": {"secure": 8, "community": 4},
-    "availability": "HIGH",
-    "dataCenters": [
-        {"id": "US-KS-2", "name": "US Kansas 2", "availability": "HIGH"},
-        {"id": "EU-RO-1", "name": "EU Romania 1", "availability": "NONE"},
-    ],
-}
-LAMBDA_TYPE: dict[str, Any] = {
-    "instance_type": {
-        "name": "gpu_8x_h100_sxm5gdr",
-        "description": "8x H100 (80 GB SXM5)",
-        "gpu_description": "H100 (80 GB SXM5)",
-        "price_cents_per_hour": 3592,
-        "specs": {"vcpus": 208, "memory_gib": 1800, "storage_gib": 24780, "gpus": 8},
-    },
-    "regions_with_capacity_available": [{"name": "us-west-1", "description": "California, USA"}],
-}
-AKASH_MODEL: dict[str, Any] = {
-    "vendor": "nvidia",
-    "model": "rtx4090",
-    "ram": "24Gi",
-    "interface": "PCIe",
-    "availability": {"total": 40, "available": 12},
-    "providerAvailability": {"total": 9, "available": 4},
-    "price": {"currency": "USD", "min": 0.2, "max": 0.9, "avg": 0.41, "weightedAverage": 0.4, "med": 0.38},
-}
-
-
-@pytest.fixture
-def provider() -> Iterator[Scripted]:
-    with scripted_provider() as script:
-        yield script
+from tests.marketplace.samples import AKASH_MODEL, LAMBDA_TYPE, RUNPOD_GPU, VAST_OFFER
+from tests.marketplace.scripted import KEY, Scripted
 
 
 def vast_listing(provider: Scripted, *rows: Any) -> tuple[list[RawOffer], list[str]]:

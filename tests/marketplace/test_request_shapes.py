@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,12 @@ from marketplace.providers.base import Account, ProviderError
 from marketplace.providers.lambda_labs.adapter import Adapter as Lambda
 from marketplace.providers.runpod.adapter import Adapter as RunPod
 from marketplace.providers.vast.adapter import Adapter as Vast
-from tests.marketplace.scripted import KEY, Asked, Scripted, scripted_provider
-from tests.marketplace.test_rent_instances import LAMBDA_REQUEST, REQUEST, RUNPOD_REQUEST, lambda_labs, runpod, vast
+from tests.marketplace.samples import LAMBDA_REQUEST, REQUEST, RUNPOD_REQUEST, lambda_labs, runpod, vast
+from tests.marketplace.scripted import KEY, Asked, Scripted
 
 CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts"
 
 pytestmark = pytest.mark.skipif(not CONTRACTS.is_dir(), reason="the API descriptions are not beside this checkout")
-
-
-@pytest.fixture
-def provider() -> Iterator[Scripted]:
-    with scripted_provider() as script:
-        yield script
 
 
 class Description:
