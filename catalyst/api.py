@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from ninja.security.base import AuthBase
 from pydantic import Field
@@ -32,7 +32,7 @@ class NodeKey(AuthBase):
 
     openapi_type = "http"
 
-    def __call__(self, request: Request) -> Node | None:
+    def __call__(self, request: HttpRequest) -> Node | None:
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
         node_id, colon, key = rest.partition(":")
         return nodes.authenticate(node_id, key) if scheme == "Node" and colon else None
