@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SERVER_WATTS = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -27,6 +29,11 @@ class Card:
     @property
     def memory_gb(self) -> int:
         return round(self.memory_mb / 1024)
+
+    @property
+    def in_servers(self) -> bool:
+        """Cards of this power stand in data centres, many to a machine."""
+        return self.watts >= SERVER_WATTS
 
     @property
     def vendor(self) -> str:

@@ -40,8 +40,8 @@ async def read_object(request: Request, *, bad: Response) -> dict[str, Any]:
     if len(raw) > LARGEST_BODY:
         raise Refuse(bad)
     try:
-        body = json.loads(raw)
-    except ValueError:
+        body = json.loads(raw.decode())
+    except (ValueError, RecursionError):
         raise Refuse(bad) from None
     if not isinstance(body, dict):
         raise Refuse(bad)

@@ -273,7 +273,7 @@ def show(instance: Instance) -> dict[str, Any]:
         "tags": list(details["tags"]),
     }
     if running:
-        jupyter = f"https://jupyter-{details['token']}.lambdaspaces.com/?token={details['token']}"
+        jupyter = f"https://jupyter-{details['token']}.sandbox.invalid/?token={details['token']}"
         body |= {"ip": details["host"], "private_ip": "10.19.60.24"}
         body |= {"jupyter_token": details["token"], "jupyter_url": jupyter}
         # Lambda's instances listen on port 22; many of them on one loopback address cannot, so a tag tells the port.

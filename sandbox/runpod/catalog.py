@@ -108,7 +108,7 @@ def _wrong(request: Request) -> str | None:
     if given.get("cloud") not in (None, "SECURE", "COMMUNITY"):
         return "cloud: SECURE or COMMUNITY"
     count = given.get("count", "1")
-    if not count.isdecimal() or not 1 <= int(count) <= 64:
+    if not count.isdecimal() or len(count) > 2 or not 1 <= int(count) <= 64:
         return "count: a whole number from 1"
     return None
 

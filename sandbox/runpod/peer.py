@@ -218,12 +218,17 @@ class RunpodPeer(Peer):
         instance = self._pod(request)
         given = request.query_params
         source, tail = given.get("source"), given.get("tail", "100")
-        if source not in (None, "container", "system") or not tail.isdecimal() or int(tail) > MOST_LINES:
+        if (
+            source not in (None, "container", "system")
+            or not tail.isdecimal()
+            or len(tail) > 4
+            or int(tail) > MOST_LINES
+        ):
             return problem(422, "Request validation failed.", [f"source: container or system; tail: 0 to {MOST_LINES}"])
         try:
             since = _time(given.get("since"))
             after = _event_id(request.headers.get("last-event-id"))
-        except ValueError:
+        except (ValueError, OverflowError):
             return problem(422, "Request validation failed.", ["since and Last-Event-ID begin with a date-time"])
         wanted: workload.Source | None = "system" if source == "system" else "container" if source else None
         stream = self._stream(request, instance.id, wanted, max(after, (since, -1)), int(tail))
@@ -261,7 +266,7 @@ class RunpodPeer(Peer):
         try:
             since = _time(given.get("startTime")) or time.time() - MONTH_S
             until = _time(given.get("endTime")) or time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return problem(422, "Request validation failed.", ["startTime and endTime are RFC 3339"])
         wanted = given.get("podId")
         bills = [self.fleet.settled(item) for item in self.fleet.all() if wanted in (None, item.id)]

@@ -22,7 +22,6 @@ PATCH_FIELDS = {
 }  # fmt: skip
 USUAL_DISK_GB = 50
 MOST_PORTS = 16
-PROXY_HOST = "ssh.runpod.io"
 ACTIONS = {
     "PROVISIONING": ["stop", "terminate"],
     "STARTING": ["stop", "terminate"],
@@ -96,7 +95,7 @@ def _is_ports(value: Any) -> bool:
         return False
     for entry in value:
         port, _, kind = entry.partition("/") if isinstance(entry, str) else ("", "", "")
-        if not port.isdecimal() or not 1 <= int(port) <= 65535 or kind not in ("http", "tcp", "udp"):
+        if not port.isdecimal() or len(port) > 5 or not 1 <= int(port) <= 65535 or kind not in ("http", "tcp", "udp"):
             return False
     return True
 
@@ -189,15 +188,21 @@ def show(instance: Instance) -> dict[str, Any]:
 
 
 def _ssh(instance: Instance) -> dict[str, Any]:
-    """`direct` needs 22/tcp among the ports and a running container; `proxy` is only a shell."""
-    user = f"{instance.id}-64411eb2"
-    proxy = {"host": PROXY_HOST, "port": 22, "username": user, "command": f"ssh {user}@{PROXY_HOST}"}
+    """`direct` needs 22/tcp among the ports and a running container; `proxy` is only a shell.
+
+    RunPod's proxy is a host of its own, ssh.runpod.io: here it leads to the instance, so that nobody is sent there.
+    """
     port = instance.ports.get(SSH_PORT)
-    if instance.state != "running" or port is None or "22/tcp" not in instance.details["ports"]:
-        return {"proxy": proxy, "direct": None}
-    host = instance.details["host"]
-    direct = {"host": host, "port": port, "username": "root", "command": f"ssh root@{host} -p {port}"}
+    if instance.state != "running" or port is None:
+        return {"proxy": None, "direct": None}
+    proxy = _endpoint(instance, port, f"{instance.id}-64411eb2")
+    direct = _endpoint(instance, port, "root") if "22/tcp" in instance.details["ports"] else None
     return {"proxy": proxy, "direct": direct}
+
+
+def _endpoint(instance: Instance, port: int, user: str) -> dict[str, Any]:
+    host = instance.details["host"]
+    return {"host": host, "port": port, "username": user, "command": f"ssh {user}@{host} -p {port}"}
 
 
 def _runtime(instance: Instance) -> dict[str, Any]:

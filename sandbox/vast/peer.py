@@ -21,6 +21,7 @@ from sandbox.limits import Intervals
 from sandbox.peer import Options, Peer
 from sandbox.store import Document, Store
 from sandbox.vast import machines, rental
+from sandbox.vast.hardware import hardware
 from sandbox.vast.machines import Ask, Machine
 from sandbox.vast.search import BadQuery, matches, search
 from sandbox.wire import Json, Refuse, read_object
@@ -122,7 +123,7 @@ class VastPeer(Peer):
 
     def _hardware(self, machine: Machine) -> Document:
         if machine.index not in self._fixed:
-            self._fixed[machine.index] = machines.hardware(self.market, machine)
+            self._fixed[machine.index] = hardware(self.market, machine)
         return self._fixed[machine.index]
 
     def _taken(self) -> set[int]:
@@ -173,7 +174,7 @@ class VastPeer(Peer):
         price = Decimal(repr(wish.bid)) if bid else ask.price
         offer = self._describe(ask, wish.disk_gb, bid=bid)
         disk_hour = machines.disk_price_hour(ask, wish.disk_gb)
-        offer |= {"dph_base": price, "dph_total": price + disk_hour, "cpu_cores": int(offer["cpu_cores"])}
+        offer |= machines.price_fields(price, disk_hour)
         return self.fleet.create(
             str(number),
             price_hour=price,
@@ -284,7 +285,7 @@ class VastPeer(Peer):
         if wanted["filter"]:
             texts = [text for text in texts if str(wanted["filter"]) in text]
         tail = str(wanted["tail"] or "1000")
-        texts = texts[-int(tail) :] if tail.isdecimal() and int(tail) else texts
+        texts = texts[-int(tail) :] if tail.isdecimal() and len(tail) < 8 and int(tail) else texts
         return PlainTextResponse("".join(f"{text}\n" for text in texts))
 
     async def charges(self, request: Request) -> Response:

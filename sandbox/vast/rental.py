@@ -135,7 +135,7 @@ def _ports(env: Sequence[Sequence[str]]) -> list[int]:
     for name, _ in env:
         if name.startswith("-p "):
             inner = name.removeprefix("-p ").rpartition(":")[2].partition("/")[0]
-            if not inner.isdecimal() or not 1 <= int(inner) <= 65535:
+            if not inner.isdecimal() or len(inner) > 5 or not 1 <= int(inner) <= 65535:
                 raise BadRequest("invalid_args", f"error 400/3467: Invalid args: bad port '{name}'")
             ports.append(int(inner))
     return sorted(set(ports))[:MOST_PORTS]
@@ -152,9 +152,7 @@ def show(instance: Instance) -> dict[str, Any]:
     """The instance with the fields of Vast.ai: memory in GB, GPU memory in MB, utilisation in percent."""
     details = instance.details
     offer: dict[str, Any] = details["offer"]
-    running = instance.state == "running"
     actual, wanted = _status(instance)
-    ssh_port = instance.ports.get(SSH_PORT, 0)
     return {
         **offer,
         "id": int(instance.id),
@@ -164,6 +162,24 @@ def show(instance: Instance) -> dict[str, Any]:
         "cur_state": wanted,
         "next_state": wanted,
         "status_msg": _message(instance),
+        "is_bid": details["is_bid"],
+        "rentable": False,
+        "rented": True,
+        "start_date": instance.created_at,
+        "client_run_time": round(time.time() - instance.created_at, 1),
+        "host_run_time": 2_592_000.0,
+        "credit_balance": None,
+        "credit_discount": None,
+        "country_code": None,
+        "volume_info": [],
+        **_image(details),
+        **_access(instance),
+        **_load(instance, offer),
+    }
+
+
+def _image(details: dict[str, Any]) -> dict[str, Any]:
+    return {
         "image_uuid": details["image"],
         "image_args": details["args"],
         "image_runtype": details["runtype"],
@@ -173,31 +189,23 @@ def show(instance: Instance) -> dict[str, Any]:
         "template_hash_id": details["template"],
         "template_name": None,
         "jupyter_token": details["token"],
-        "is_bid": details["is_bid"],
-        "ssh_host": details["host"],
+    }
+
+
+def _access(instance: Instance) -> dict[str, Any]:
+    """How to reach it; ports are told while it runs only."""
+    host, ports = instance.details["host"], instance.ports
+    ssh_port = ports.get(SSH_PORT, 0)
+    return {
+        "ssh_host": host,
         "ssh_idx": "1",
         "ssh_port": ssh_port,
         "machine_dir_ssh_port": ssh_port,
-        "public_ipaddr": details["host"],
-        "local_ipaddrs": details["host"],
-        "direct_port_start": min(instance.ports.values(), default=-1),
-        "direct_port_end": max(instance.ports.values(), default=-1),
-        "ports": _port_map(instance) if running else None,
-        "start_date": instance.created_at,
-        "uptime_mins": round(instance.uptime_s / 60, 2) if running else None,
-        "disk_space": details["disk_gb"],
-        "disk_usage": round(min(details["disk_gb"], 0.4 + instance.uptime_s / 3600), 3) if running else 0.0,
-        "disk_util": -1.0,
-        "gpu_totalram": offer["gpu_total_ram"],
-        **_load(instance, offer, running=running),
-        "client_run_time": round(time.time() - instance.created_at, 1),
-        "host_run_time": 2_592_000.0,
-        "credit_balance": None,
-        "credit_discount": None,
-        "country_code": None,
-        "volume_info": [],
-        "rentable": False,
-        "rented": True,
+        "public_ipaddr": host,
+        "local_ipaddrs": host,
+        "direct_port_start": min(ports.values(), default=-1),
+        "direct_port_end": max(ports.values(), default=-1),
+        "ports": _port_map(instance) if instance.state == "running" else None,
     }
 
 
@@ -225,15 +233,21 @@ def _port_map(instance: Instance) -> dict[str, list[dict[str, str]]]:
     return {f"{inner}/tcp": [{"HostIp": host, "HostPort": str(outer)}] for inner, outer in instance.ports.items()}
 
 
-def _load(instance: Instance, offer: dict[str, Any], *, running: bool) -> dict[str, Any]:
-    if not running:
-        return dict.fromkeys(("gpu_util", "gpu_temp", "mem_usage", "mem_limit", "vmem_usage")) | {"cpu_util": 0.0}
+def _load(instance: Instance, offer: dict[str, Any]) -> dict[str, Any]:
+    disk_gb: float = instance.details["disk_gb"]
+    fixed = {"gpu_totalram": offer["gpu_total_ram"], "disk_space": disk_gb, "disk_util": -1.0}
+    if instance.state != "running":
+        unknown = ("gpu_util", "gpu_temp", "mem_usage", "mem_limit", "vmem_usage", "uptime_mins")
+        return {**fixed, **dict.fromkeys(unknown), "cpu_util": 0.0, "disk_usage": 0.0}
     memory_gb = offer["cpu_ram"] / 1024
     return {
+        **fixed,
+        "uptime_mins": round(instance.uptime_s / 60, 2),
         "gpu_util": round(instance.gauge("gpu", 62, 99), 1),
         "gpu_temp": round(instance.gauge("temperature", 48, 76), 1),
         "cpu_util": round(instance.gauge("cpu", 8, 55), 1),
         "mem_limit": memory_gb,
         "mem_usage": round(memory_gb * instance.gauge("memory", 0.05, 0.3), 3),
         "vmem_usage": round(offer["gpu_total_ram"] / 1024 * instance.gauge("vram", 0.4, 0.9), 3),
+        "disk_usage": round(min(disk_gb, 0.4 + instance.uptime_s / 3600), 3),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
@@ -118,7 +118,7 @@ class TestPod:
     def test_direct_ssh_needs_port_22(self, runpod: RunningPeer) -> None:
         pod = wait_running(runpod, deploy(runpod)["id"])
         assert pod["ssh"]["direct"] is None
-        assert pod["ssh"]["proxy"]["host"] == "ssh.runpod.io"
+        assert pod["ssh"]["proxy"]["host"] == "127.0.0.1"
 
     def test_metrics_move(self, runpod: RunningPeer) -> None:
         id = wait_running(runpod, deploy(runpod)["id"])["id"]
@@ -208,7 +208,7 @@ class TestLogs:
         assert runpod.get(f"/v2/pods/{id}/logs?{query}").status_code == 422
 
 
-def follow(runpod: RunningPeer, id: str, *, source: str, after: str = "") -> Iterator[dict[str, Any]]:
+def follow(runpod: RunningPeer, id: str, *, source: str, after: str = "") -> Generator[dict[str, Any], None, None]:
     headers = {**runpod.headers, **({"Last-Event-ID": after} if after else {})}
     url = f"{runpod.url}/v2/pods/{id}/logs?source={source}"
     with requests.get(url, headers=headers, stream=True, timeout=DEADLINE_S) as answer:
