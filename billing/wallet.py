@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, Count, DecimalField, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
 from django.db.models.functions import TruncDate
@@ -14,6 +15,8 @@ from accounts.models import Organisation
 from billing.accounts import WALLET_KIND
 from billing.models import Account, Transfer
 from billing.usage import HOLD_SOURCE, RESERVE
+from lib.errors import Invalid
+from lib.lists import MAX_LIMIT
 
 CURRENCIES = ("USD", "CREDIT")
 HOUR = timedelta(hours=1)
@@ -91,6 +94,30 @@ def movements(organisation: Organisation) -> QuerySet[Transfer]:
             output_field=DecimalField(max_digits=20, decimal_places=6),
         )
     )
+
+
+def page_of_movements(organisation: Organisation, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """`{"items", "next"}`, newest first. Ids of transfers do not sort by time, so the cursor holds the time too."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("limit is out of range.", fields={"limit": [f"Ask for 1 to {MAX_LIMIT} rows."]})
+    rows = movements(organisation).order_by("-created_at", "-pk")
+    if cursor:
+        moment, pk = _parse_cursor(cursor)
+        rows = rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk))
+    found = list(rows[: limit + 1])
+    last = found[limit - 1] if len(found) > limit else None
+    following = f"{last.created_at.astimezone(UTC).isoformat()}~{last.pk.hex}" if last else None
+    return {"items": found[:limit], "next": following}
+
+
+def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
+    # A plus sign in an address is a space: cursors that were not escaped work too.
+    moment, _sign, pk = cursor.replace(" ", "+").partition("~")
+    try:
+        parsed = datetime.fromisoformat(moment)
+        return parsed.astimezone(UTC), UUID(hex=pk)
+    except (ValueError, OverflowError):
+        raise Invalid("This cursor is not one of ours.", fields={"cursor": ["Take it from `next`."]}) from None
 
 
 def statement(organisation: Organisation, month: datetime) -> QuerySet[Transfer, dict[str, Any]]:

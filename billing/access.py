@@ -1,0 +1,30 @@
+"""The only way from a request to money: 404 for what is not yours, 403 for what your role may not do."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from accounts.access import current_organisation, require, require_signed_in
+from accounts.actor import Actor
+from accounts.models import Organisation
+from accounts.roles import Permission
+from billing.models import Payment
+from lib.errors import NotFound
+from lib.ids import decode_id
+
+
+def organisation_to_see(actor: Actor) -> Organisation:
+    return current_organisation(actor, Permission.SEE_BILLING)
+
+
+def organisation_to_pay_for(actor: Actor) -> Organisation:
+    return current_organisation(actor, Permission.MANAGE_BILLING)
+
+
+def get_payment(actor: Actor, public_id: str, permission: Permission = Permission.SEE_BILLING) -> Payment:
+    require_signed_in(actor)
+    found = Payment.objects.select_related("organisation", "plan").filter(pk=decode_id("pay", public_id)).first()
+    if found is None:
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, permission, found.organisation_id)
+    return found

@@ -1,0 +1,301 @@
+"""Routes of plans, payments, wallet and credits, and the notifications of payment services."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from ninja import Router, Schema
+from pydantic import Field
+
+from accounts.idempotency import idempotent
+from billing import access, inbox, plans, wallet
+from billing.credits import current_rates
+from billing.models import Payment, Plan, Subscription, Transfer
+from billing.payments import checkout
+from billing.payments.services import PAYPAL
+from billing.receipts import receipt_of
+from lib.clock import now
+from lib.errors import Invalid
+from lib.lists import page_of
+from lib.money import money_json
+from lib.rate import limit as limit_rate
+
+router = Router(tags=["billing"])
+
+
+class Money(Schema):
+    amount: str
+    currency: str
+
+
+class PlanOut(Schema):
+    slug: str
+    name: str
+    summary: str
+    price_per_month: Money | None
+    features: list[str]
+    entitlements: dict[str, int | bool | None]
+
+
+class PlanPage(Schema):
+    items: list[PlanOut]
+    next: str | None = None
+
+
+class SubscriptionOut(Schema):
+    plan: PlanOut
+    status: str
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+
+
+class SubscribeIn(Schema):
+    plan: str = Field(max_length=32)
+
+
+class DepositIn(Schema):
+    amount: Decimal
+    currency: str = Field("USD", max_length=6)
+
+
+class PaymentOut(Schema):
+    id: str
+    purpose: str
+    plan: str | None
+    amount: Money
+    service: str
+    status: str
+    reason: str
+    approve_url: str
+    receipt: str | None
+    created_at: datetime
+    captured_at: datetime | None
+
+
+class PaymentPage(Schema):
+    items: list[PaymentOut]
+    next: str | None
+
+
+class ReceiptOut(Schema):
+    number: str
+    paid_at: datetime
+    organisation: str
+    tax_id: str
+    description: str
+    amount: Money
+    service: str
+    reference: str
+
+
+class BalanceOut(Schema):
+    currency: str
+    available: Money
+    held: Money
+    burn_per_hour: Money
+    runway_seconds: int | None
+
+
+class BalancesOut(Schema):
+    items: list[BalanceOut]
+    next: str | None = None
+
+
+class MovementOut(Schema):
+    id: str
+    at: datetime
+    amount: Money
+    source_type: str
+    source_id: str
+    memo: str
+
+
+class MovementPage(Schema):
+    items: list[MovementOut]
+    next: str | None
+
+
+class RateOut(Schema):
+    resource: str
+    credits_per_hour: str
+    valid_from: datetime
+
+
+class CreditsOut(Schema):
+    available: Money
+    held: Money
+    rates: list[RateOut]
+
+
+class Received(Schema):
+    received: bool
+
+
+def show_plan(plan: Plan) -> dict[str, Any]:
+    price = None if plan.price_per_month is None else money_json(plan.price_per_month, "USD")
+    return {
+        "slug": plan.slug,
+        "name": plan.name,
+        "summary": plan.summary,
+        "price_per_month": price,
+        "features": plan.features,
+        "entitlements": plan.entitlements,
+    }
+
+
+def show_subscription(plan: Plan, row: Subscription | None) -> dict[str, Any]:
+    period = {"period_start": row.period_start, "period_end": row.period_end} if row else {}
+    return {"plan": show_plan(plan), "status": row.status if row else "free", **period}
+
+
+def show_payment(payment: Payment) -> dict[str, Any]:
+    """JSON-ready, as it is kept with its idempotency key."""
+    return {
+        "id": payment.public_id,
+        "purpose": payment.purpose,
+        "plan": payment.plan_id,
+        "amount": money_json(payment.amount, payment.currency),
+        "service": payment.service,
+        "status": payment.status,
+        "reason": payment.reason,
+        "approve_url": payment.approve_url,
+        "receipt": f"R-{payment.receipt_number:06d}" if payment.receipt_number else None,
+        "created_at": payment.created_at.isoformat(),
+        "captured_at": payment.captured_at.isoformat() if payment.captured_at else None,
+    }
+
+
+def show_movement(row: Transfer) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "at": row.created_at,
+        "amount": money_json(row.signed, row.currency),
+        "source_type": row.source_type,
+        "source_id": row.source_id,
+        "memo": row.memo,
+    }
+
+
+@router.get("billing/plans", response=PlanPage, auth=None)
+def list_plans(request: HttpRequest) -> dict[str, Any]:
+    """The plans and what each of them includes (`null`: without limit)."""
+    return {"items": [show_plan(plan) for plan in plans.public_plans()]}
+
+
+@router.get("billing/subscription", response=SubscriptionOut)
+def read_subscription(request: HttpRequest) -> dict[str, Any]:
+    """The plan that the organisation has now."""
+    organisation = access.organisation_to_see(request.actor)
+    return show_subscription(plans.current_plan(organisation), plans.current_subscription(organisation))
+
+
+@router.post("billing/subscription", response={201: PaymentOut})
+@idempotent
+def subscribe(request: HttpRequest, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
+    """Pay a month of a plan: send the customer to `approve_url`; the month begins when they have paid."""
+    return 201, _start(request, purpose=Payment.Purpose.PLAN, plan=plans.find_plan(body.plan))
+
+
+@router.get("billing/payments", response=PaymentPage)
+def list_payments(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+    organisation = access.organisation_to_see(request.actor)
+    rows = Payment.objects.filter(organisation=organisation)
+    return page_of(rows, limit=limit, cursor=cursor, show=show_payment)
+
+
+@router.get("billing/receipts/{payment_id}", response=ReceiptOut)
+def read_receipt(request: HttpRequest, payment_id: str) -> dict[str, Any]:
+    """The receipt of a complete payment (`pay_…`); 409 while it is not complete."""
+    receipt = receipt_of(access.get_payment(request.actor, payment_id))
+    return {
+        "number": receipt.number,
+        "paid_at": receipt.paid_at,
+        "organisation": receipt.organisation.name,
+        "tax_id": receipt.organisation.tax_id,
+        "description": receipt.description,
+        "amount": money_json(receipt.amount, receipt.currency),
+        "service": receipt.service,
+        "reference": receipt.reference,
+    }
+
+
+@router.get("wallets/balance", response=BalancesOut)
+def read_balance(request: HttpRequest) -> dict[str, Any]:
+    """What can be spent, what running pods hold, and how long both last at the present rate."""
+    organisation = access.organisation_to_see(request.actor)
+    items = []
+    for currency in wallet.CURRENCIES:
+        balance, burn = wallet.balance(organisation, currency), wallet.burn_per_hour(organisation, currency)
+        runway = wallet.runway(organisation, burn, currency)
+        items.append(
+            {
+                "currency": currency,
+                "available": money_json(balance.available, currency),
+                "held": money_json(balance.held, currency),
+                "burn_per_hour": money_json(burn, currency),
+                "runway_seconds": int(runway.total_seconds()) if runway is not None else None,
+            }
+        )
+    return {"items": items}
+
+
+@router.post("wallets/deposit", response={201: PaymentOut})
+@idempotent
+def deposit(request: HttpRequest, body: DepositIn) -> tuple[int, dict[str, Any]]:
+    """Top the wallet up by PayPal: send the customer to `approve_url`."""
+    if body.currency != checkout.CURRENCY:
+        message = _("The wallet is topped up in US dollars.")
+        raise Invalid(message, code="wrong_currency", fields={"currency": [message]})
+    return 201, _start(request, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
+
+
+@router.get("wallets/transactions", response=MovementPage)
+def list_movements(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+    """Money and credits in (+) and out (−) of the organisation's own accounts, newest first."""
+    organisation = access.organisation_to_see(request.actor)
+    page = wallet.page_of_movements(organisation, limit=limit, cursor=cursor)
+    return {"items": [show_movement(row) for row in page["items"]], "next": page["next"]}
+
+
+@router.get("credits/", response=CreditsOut)
+def read_credits(request: HttpRequest) -> dict[str, Any]:
+    """Compute credits and what a unit-hour of each resource costs (`cpu`: a slot; a GPU model: one GPU)."""
+    balance = wallet.balance(access.organisation_to_see(request.actor), "CREDIT")
+    rates = [
+        {
+            "resource": rate.resource,
+            "credits_per_hour": f"{rate.credits_per_hour:f}",
+            "valid_from": rate.valid_from,
+        }
+        for rate in current_rates(now())
+    ]
+    return {
+        "available": money_json(balance.available, "CREDIT"),
+        "held": money_json(balance.held, "CREDIT"),
+        "rates": rates,
+    }
+
+
+@router.post("billing/paypal/webhook", response=Received, auth=None)
+def receive_paypal(request: HttpRequest) -> dict[str, Any]:
+    """PayPal's notifications. What is not signed by PayPal is refused."""
+    limit_rate(request, "paypal.webhook", per_minute=600)
+    inbox.receive(PAYPAL, request.headers, request.body)
+    return {"received": True}
+
+
+def _start(request: HttpRequest, **what: Any) -> dict[str, Any]:
+    organisation = access.organisation_to_pay_for(request.actor)
+    limit_rate(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
+    payment = checkout.start(
+        organisation=organisation,
+        actor=request.actor,
+        idempotency_key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        **checkout.own_pages(),
+        **what,
+    )
+    return show_payment(payment)

@@ -1,0 +1,116 @@
+"""What every payment service can do for us. Adapters translate; they know no rows and move no money of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from django.utils.translation import gettext as _
+
+from lib.errors import AppError
+
+OrderStatus = Literal["open", "approved", "completed", "voided"]
+CaptureStatus = Literal["completed", "pending", "declined", "refunded"]
+
+
+class ServiceDown(AppError):
+    """No answer, or one that makes no sense. Whether the service acted is unknown: ask it again."""
+
+    status = 503
+    code = "payment_service_unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(_("The payment service does not answer as it should. Try again in a moment."))
+        self.detail = detail
+
+
+class Refused(Exception):
+    """The service has understood and does not do it. `issue` is its own name for the reason."""
+
+    def __init__(self, issue: str) -> None:
+        super().__init__(issue)
+        self.issue = issue
+
+
+class Gone(Exception):
+    """The service does not know this order (any more)."""
+
+
+class BadSignature(Exception):
+    """This notification is not from the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """`reference` is our payment; the service shows it back to us with everything that it says of the order."""
+
+    reference: str
+    amount: Decimal
+    currency: str
+    description: str
+    return_url: str
+    cancel_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    ref: str
+    status: CaptureStatus
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    ref: str
+    status: OrderStatus
+    reference: str
+    amount: Decimal
+    currency: str
+    approve_url: str = ""
+    payer_email: str = ""
+    captures: tuple[Capture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    ref: str
+    amount: Decimal
+    currency: str
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification whose signature was checked. It says what to look at, never what is true."""
+
+    ref: str
+    kind: str
+    order_ref: str
+    body: dict[str, Any]
+
+
+class Service(Protocol):
+    """All calls go out: none inside a transaction. Each raises ServiceDown; those that change take a `request_id`,
+    by which the service knows a repetition."""
+
+    slug: str
+
+    def create(self, order: NewOrder, *, request_id: str) -> Order: ...
+
+    def fetch(self, order_ref: str) -> Order:
+        """Raises Gone."""
+
+    def capture(self, order_ref: str, *, request_id: str) -> Order:
+        """Take the money of an approved order. One that is captured already, or not approved, is answered as it is.
+
+        Raises Refused when the service will not take it, and Gone.
+        """
+
+    def refund(self, capture_ref: str, amount: Decimal, currency: str, *, request_id: str) -> Refund:
+        """Give money of a capture back. Raises Refused when it is more than is left, Gone."""
+
+    def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
+        """Raises BadSignature for what the service did not send."""

@@ -1,0 +1,253 @@
+"""A payment from its start to its booking, the same for every payment service.
+
+The service is asked with no transaction open; what it says is checked against our own row; then one transaction, which
+holds that row, changes the status, moves the money and gives the receipt its number.
+"""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import Organisation
+from billing import ledger, receipts
+from billing.accounts import Kind, account_of, platform_account, wallet_of
+from billing.ledger import Leg, transfer_id
+from billing.lifecycle import PaymentStatus, switch_payment
+from billing.models import Payment, Plan
+from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
+from billing.payments.services import PAYPAL, service
+from billing.subscriptions import begin_month
+from lib.clock import now
+from lib.errors import Conflict, Invalid
+from lib.ids import new_id
+from lib.money import parse_amount
+
+log = logging.getLogger(__name__)
+CURRENCY = "USD"
+SMALLEST, LARGEST = Decimal(1), Decimal(10_000)
+OPEN = {PaymentStatus.CREATED, PaymentStatus.APPROVED, PaymentStatus.CANCELLED}
+
+
+def start(
+    *,
+    organisation: Organisation,
+    purpose: str,
+    plan: Plan | None = None,
+    amount: Decimal | str | None = None,
+    return_url: str,
+    cancel_url: str,
+    actor: Actor,
+    idempotency_key: str,
+) -> Payment:
+    """An order at the payment service, which the customer approves at `payment.approve_url`.
+
+    `{payment}` in the addresses becomes the payment's id. The same key gives the same payment. Raises Invalid, Conflict
+    for a key that was used for something else, ServiceDown (then the same key may be tried again).
+    """
+    if not 1 <= len(idempotency_key) <= 120:
+        raise Invalid(_("The idempotency key is not usable."))
+    sum_ = _price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
+    payment = _find_or_make(organisation, purpose, plan, sum_, actor, idempotency_key)
+    if payment.status != PaymentStatus.NEW:
+        return payment
+    order = NewOrder(
+        reference=payment.public_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        description=receipts.describe(payment),
+        return_url=return_url.replace("{payment}", payment.public_id),
+        cancel_url=cancel_url.replace("{payment}", payment.public_id),
+    )
+    try:
+        made = service(payment.service).create(order, request_id=f"create-{payment.pk.hex}")
+    except (Refused, Gone) as refusal:
+        switch_payment(payment, PaymentStatus.FAILED, reason=str(refusal)[:48])
+        raise Conflict(_("The payment service refused this payment."), code="payment_refused") from refusal
+    if not made.approve_url:
+        raise ServiceDown("an order without a page to approve it")
+    switch_payment(payment, PaymentStatus.CREATED, order_ref=made.ref, approve_url=made.approve_url)
+    payment.refresh_from_db()
+    return payment
+
+
+def own_pages() -> dict[str, str]:
+    """The addresses for `start` of a payment that returns to the billing pages."""
+    back = settings.PUBLIC_URL + reverse("billing:return", args=["PAYMENT"]).replace("PAYMENT", "{payment}")
+    return {"return_url": back, "cancel_url": f"{back}?cancelled=1"}
+
+
+def complete(payment_id: UUID) -> Payment:
+    """Bring a payment up to what the service says, and take the money when the customer has approved.
+
+    Safe to call at any time and as often as one likes: from the return page, a notification or the reconciler.
+    """
+    payment = Payment.objects.select_related("organisation", "plan").get(pk=payment_id)
+    if payment.status not in OPEN or not payment.order_ref:
+        return payment
+    try:
+        order = _settled_order(payment)
+    except Gone:
+        return give_up(payment, "expired")
+    except Refused as refusal:
+        return _fail(payment, refusal.issue)
+    if not _is_ours(payment, order):
+        return _fail(payment, "mismatch")
+    if order.status == "voided":
+        return give_up(payment, "voided")
+    capture = order.captures[0] if order.captures else None
+    if capture is not None and capture.status == "completed":
+        return _book(payment.pk, order, capture)
+    if capture is not None and capture.status == "declined":
+        return _fail(payment, "declined")
+    Payment.objects.filter(pk=payment.pk).update(checked_at=now())
+    payment.refresh_from_db()
+    return payment
+
+
+def cancel(payment_id: UUID) -> Payment:
+    """The customer turned back at the service. Should they approve after all, the payment is still booked."""
+    payment = Payment.objects.get(pk=payment_id)
+    if payment.status == PaymentStatus.CREATED:
+        give_up(payment, "by_customer")
+    return payment
+
+
+def give_up(payment: Payment, reason: str) -> Payment:
+    """No longer wait for the customer."""
+    if payment.status == PaymentStatus.CREATED:
+        switch_payment(payment, PaymentStatus.CANCELLED, reason=reason, checked_at=now())
+    elif payment.status == PaymentStatus.APPROVED:
+        switch_payment(payment, PaymentStatus.FAILED, reason=reason, checked_at=now())
+    payment.refresh_from_db()
+    return payment
+
+
+def check_top_up(amount: Decimal | str | None) -> Decimal:
+    """A sum that can be paid in. Raises Invalid beside the field `amount`."""
+    sum_ = parse_amount(amount if amount is not None else "", currency=CURRENCY)
+    if not SMALLEST <= sum_ <= LARGEST:
+        bounds = {"smallest": SMALLEST, "largest": f"{LARGEST:,}"}
+        message = _("Pay in between $%(smallest)s and $%(largest)s.") % bounds
+        raise Invalid(message, code="amount_out_of_range", fields={"amount": [message]})
+    return sum_
+
+
+def _price_of(plan: Plan | None) -> Decimal:
+    if plan is None:
+        raise Invalid(_("Choose a plan."), fields={"plan": [_("Choose a plan.")]})
+    if plan.price_per_month is None:
+        raise Invalid(_("This plan is by contract: write to us."), code="plan_by_contract")
+    if not plan.price_per_month:
+        raise Invalid(_("This plan costs nothing."), code="plan_free", fields={"plan": [_("Nothing to pay.")]})
+    return plan.price_per_month
+
+
+def _find_or_make(
+    organisation: Organisation, purpose: str, plan: Plan | None, amount: Decimal, actor: Actor, key: str
+) -> Payment:
+    same = Payment.objects.filter(organisation=organisation, idempotency_key=key)
+    found = same.first()
+    if found is None:
+        try:
+            return _make(organisation, purpose, plan, amount, actor, key)
+        except IntegrityError:  # the same request came twice at once
+            found = same.get()
+    if (found.purpose, found.plan_id, found.amount) != (purpose, plan.pk if plan else None, amount):
+        raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
+    return found
+
+
+@transaction.atomic
+def _make(
+    organisation: Organisation, purpose: str, plan: Plan | None, amount: Decimal, actor: Actor, key: str
+) -> Payment:
+    payment = Payment.objects.create(
+        id=new_id(),
+        organisation=organisation,
+        service=PAYPAL,
+        purpose=purpose,
+        plan=plan,
+        amount=amount,
+        currency=CURRENCY,
+        status=PaymentStatus.NEW,
+        idempotency_key=key,
+    )
+    audit.record(organisation.pk, actor, "payment.start", payment, {"purpose": purpose, "amount": str(amount)})
+    return payment
+
+
+def _settled_order(payment: Payment) -> Order:
+    """The order as the service has it, captured if it was approved."""
+    remote = service(payment.service)
+    order = remote.fetch(payment.order_ref)
+    if order.status != "approved" or not _is_ours(payment, order):
+        return order
+    if payment.status == PaymentStatus.CREATED:
+        switch_payment(payment, PaymentStatus.APPROVED)
+    return remote.capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
+
+
+def _is_ours(payment: Payment, order: Order) -> bool:
+    """Whether the order is the one that we asked for: this payment's, of this sum, in this currency."""
+    given = [(order.amount, order.currency), *((capture.amount, capture.currency) for capture in order.captures)]
+    wanted = (payment.amount, payment.currency)
+    return order.reference == payment.public_id and order.ref == payment.order_ref and set(given) == {wanted}
+
+
+@transaction.atomic
+def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
+    payment = Payment.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=payment_id)
+    if payment.status == PaymentStatus.CAPTURED:
+        return payment
+    organisation = Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
+    switch_payment(
+        payment,
+        PaymentStatus.CAPTURED,
+        capture_ref=capture.ref,
+        payer_email=order.payer_email,
+        captured_at=now(),
+        checked_at=now(),
+        receipt_number=receipts.next_number(),
+    )
+    ledger.post([_leg(payment, organisation)])
+    if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
+        begin_month(organisation, payment.plan)
+    receipts.mail_after_commit(payment)
+    return payment
+
+
+def _leg(payment: Payment, organisation: Organisation) -> Leg:
+    """What the service now owes us, for a plan or for the customer's wallet."""
+    id = transfer_id("payment", payment.pk, "capture")
+    if payment.purpose == Payment.Purpose.PLAN:
+        credit = platform_account(Kind.REVENUE, payment.currency, id, label="plans")
+    else:
+        credit = wallet_of(organisation, payment.currency)
+    return Leg(
+        id=id,
+        debit=account_of(None, Kind.CLEARING, payment.currency, label=payment.service).pk,
+        credit=credit.pk,
+        amount=payment.amount,
+        currency=payment.currency,
+        source_type="payment",
+        source_id=str(payment.pk),
+        memo=payment.public_id,
+    )
+
+
+def _fail(payment: Payment, reason: str) -> Payment:
+    """Nothing is booked. Whether the service took money anyway is for a person to see: it is logged as an error."""
+    log.error("payment %s failed: %s", payment.public_id, reason)
+    if payment.status != PaymentStatus.CANCELLED:
+        switch_payment(payment, PaymentStatus.FAILED, reason=reason[:48], checked_at=now())
+    payment.refresh_from_db()
+    return payment

@@ -1,0 +1,60 @@
+"""PayPal's notifications: PayPal itself is asked whether it signed these very bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from billing.payments.base import BadSignature, Event
+from billing.payments.paypal.client import PayPalApi, PayPalError
+
+VERIFY = "v1/notifications/verify-webhook-signature"
+# Our names of the fields, PayPal's names of the headers, and the greatest length that its description allows.
+HEADERS = {
+    "auth_algo": ("PAYPAL-AUTH-ALGO", 100),
+    "cert_url": ("PAYPAL-CERT-URL", 500),
+    "transmission_id": ("PAYPAL-TRANSMISSION-ID", 50),
+    "transmission_sig": ("PAYPAL-TRANSMISSION-SIG", 500),
+    "transmission_time": ("PAYPAL-TRANSMISSION-TIME", 100),
+}
+
+
+def read_event(api: PayPalApi, webhook_id: str, headers: Mapping[str, str], raw: bytes) -> Event:
+    body = _parse(raw)
+    signed = {field: headers.get(name, "") for field, (name, _longest) in HEADERS.items()}
+    if any(not text or len(text) > HEADERS[field][1] for field, text in signed.items()):
+        raise BadSignature
+    # The checksum is over the bytes that came: written anew, even the same event might have others.
+    question = json.dumps({**signed, "webhook_id": webhook_id})[:-1].encode() + b', "webhook_event": ' + raw + b"}"
+    try:
+        verdict = api.tell_raw(VERIFY, question).get("verification_status")
+    except PayPalError as error:
+        if error.status in {400, 422}:
+            raise BadSignature from error
+        raise
+    if verdict != "SUCCESS":
+        raise BadSignature
+    return Event(str(body["id"])[:80], str(body["event_type"])[:64], order_of(body), body)
+
+
+def order_of(body: dict[str, Any]) -> str:
+    """The order that an event is about; empty when it is about something else."""
+    resource = body.get("resource")
+    if not isinstance(resource, dict):
+        return ""
+    if str(body.get("event_type", "")).startswith("CHECKOUT.ORDER."):
+        return str(resource.get("id", ""))
+    related = resource.get("supplementary_data")
+    ids = related.get("related_ids") if isinstance(related, dict) else None
+    return str(ids.get("order_id", "")) if isinstance(ids, dict) else ""
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        raise BadSignature from None
+    if not isinstance(body, dict) or not body.get("id") or not body.get("event_type"):
+        raise BadSignature
+    return body

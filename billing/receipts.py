@@ -1,0 +1,85 @@
+"""Receipts: numbered without gaps at the moment of payment, shown as a page and sent by mail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Max
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.models import Organisation, User
+from accounts.roles import Role
+from billing.models import Payment
+from billing.states import PaymentStatus
+from lib.errors import Conflict
+from notifications.mail import send
+
+READERS = (Role.OWNER, Role.BILLING)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    number: str
+    paid_at: datetime
+    organisation: Organisation
+    description: str
+    amount: Decimal
+    currency: str
+    service: str
+    reference: str
+    payer_email: str
+    url: str
+
+
+def next_number() -> int:
+    """One more than the last, in the caller's transaction: a sequence would lose the number of one that fails."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('billing.receipt_number', 0))")
+    last = Payment.objects.aggregate(last=Max("receipt_number"))["last"]
+    return (last or 0) + 1
+
+
+def describe(payment: Payment) -> str:
+    """What was paid for, in one line."""
+    if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
+        return _("GPUBroker %(plan)s, one month") % {"plan": payment.plan.name}
+    return _("GPUBroker wallet top-up")
+
+
+def receipt_of(payment: Payment) -> Receipt:
+    """Raises Conflict for a payment that is not paid."""
+    if payment.status != PaymentStatus.CAPTURED or payment.receipt_number is None or payment.captured_at is None:
+        raise Conflict(_("There is a receipt when the payment is complete."), code="not_paid")
+    return Receipt(
+        number=f"R-{payment.receipt_number:06d}",
+        paid_at=payment.captured_at,
+        organisation=payment.organisation,
+        description=describe(payment),
+        amount=payment.amount,
+        currency=payment.currency,
+        service=payment.service,
+        reference=payment.capture_ref,
+        payer_email=payment.payer_email,
+        url=f"{settings.PUBLIC_URL}{reverse('billing:receipt', args=[payment.public_id])}",
+    )
+
+
+def mail_after_commit(payment: Payment) -> None:
+    transaction.on_commit(lambda: send_receipt(payment), robust=True)
+
+
+def send_receipt(payment: Payment) -> int:
+    """Mail the receipt to the organisation's owners and billing members; how many there are."""
+    receipt = receipt_of(payment)
+    readers = User.objects.filter(
+        memberships__organisation=payment.organisation, memberships__role__in=READERS, is_active=True
+    )
+    addresses = sorted(set(readers.values_list("email", flat=True)))
+    for address in addresses:
+        send(address, "billing/mail/receipt", {"receipt": receipt})
+    return len(addresses)

@@ -1,0 +1,123 @@
+"""Payments that nobody came back from, notifications that were not worked on, and the books against the services."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, Sum
+
+from billing.lifecycle import PaymentStatus, switch_payment
+from billing.models import Account, Payment, WebhookEvent
+from billing.payments import checkout
+from billing.payments.base import ServiceDown
+from billing.payments.paypal.webhook import order_of
+from billing.subscriptions import end_lapsed
+from lib.clock import now
+
+log = logging.getLogger(__name__)
+BATCH = 20
+FRESH = timedelta(minutes=30)  # the customer may be on the approve page right now
+OFTEN = timedelta(minutes=1)
+SELDOM = timedelta(minutes=15)
+# PayPal forgets an order that nobody approved after some hours; what it still knows by then is given up.
+LONGEST_OPEN = timedelta(hours=24)
+
+
+def reconcile_payments() -> int:
+    """Ask the services about payments in between. Returns how many were asked about."""
+    end_lapsed()
+    claimed = _claim()
+    for payment in claimed:
+        try:
+            _bring_up(payment)
+        except ServiceDown as failure:
+            log.warning("payment %s: %s", payment.public_id, failure.detail)
+    return len(claimed)
+
+
+def _claim() -> list[Payment]:
+    """Open payments that are due. Marking them as asked keeps another worker off until their next turn."""
+    moment = now()
+    due = (
+        Q(checked_at=None)
+        | Q(checked_at__lt=moment - SELDOM)
+        | Q(checked_at__lt=moment - OFTEN, created_at__gt=moment - FRESH)
+        | Q(checked_at__lt=moment - OFTEN, status=PaymentStatus.APPROVED)
+    )
+    statuses = [PaymentStatus.NEW, PaymentStatus.CREATED, PaymentStatus.APPROVED]
+    # A payment that is being started has no order for a moment.
+    waiting = Payment.objects.filter(due, status__in=statuses, created_at__lt=moment - timedelta(seconds=30))
+    with transaction.atomic():
+        rows = list(
+            waiting.order_by(F("checked_at").asc(nulls_first=True)).select_for_update(skip_locked=True, no_key=True)[
+                :BATCH
+            ]
+        )
+        Payment.objects.filter(pk__in=[row.pk for row in rows]).update(checked_at=moment)
+    return rows
+
+
+def _bring_up(payment: Payment) -> None:
+    old = payment.created_at < now() - LONGEST_OPEN
+    if payment.status == PaymentStatus.NEW:
+        # Never heard of an order: the customer was not sent anywhere, so that nothing can be paid.
+        if old:
+            switch_payment(payment, PaymentStatus.CANCELLED, reason="never_started")
+        return
+    payment = checkout.complete(payment.pk)
+    if old:
+        checkout.give_up(payment, "expired")
+
+
+def waiting_events() -> list[int]:
+    """Notifications whose task was lost."""
+    late = WebhookEvent.objects.filter(processed_at=None, received_at__lt=now() - timedelta(minutes=1))
+    return list(late.order_by("pk").values_list("pk", flat=True)[:BATCH])
+
+
+def process_event(event_id: int) -> None:
+    """Look at what an event names, by asking the service. Raises ServiceDown: then it is tried again later."""
+    event = WebhookEvent.objects.get(pk=event_id)
+    if event.processed_at is not None:
+        return
+    error = _act_on(event)
+    WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now(), error=error[:300])
+
+
+def _act_on(event: WebhookEvent) -> str:
+    """What staff should know, or nothing."""
+    if event.kind in {"PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"}:
+        log.error("event %s: money went back at the service; book it", event.event_ref)
+        return "money went back at the service: to be booked by a person"
+    order_ref = order_of(event.body)
+    if not order_ref:
+        return ""
+    payment = Payment.objects.filter(service=event.service, order_ref=order_ref).first()
+    if payment is None:
+        return "no payment with this order"
+    checkout.complete(payment.pk)
+    return ""
+
+
+def check_clearing() -> list[str]:
+    """Whether what the services took for us is what the ledger says they owe us."""
+    paid = {
+        (row["service"], row["currency"]): row["total"]
+        for row in Payment.objects.filter(status=PaymentStatus.CAPTURED)
+        .values("service", "currency")
+        .annotate(total=Sum("amount"))
+    }
+    booked = {
+        (row["label"], row["currency"]): row["total"]
+        for row in Account.objects.filter(kind=Account.Kind.CLEARING)
+        .values("label", "currency")
+        .annotate(total=Sum(F("debits_posted") - F("credits_posted")))
+    }
+    return [
+        f"clearing {service} {currency}: payments say {paid.get((service, currency), 0)}, "
+        f"the ledger {booked.get((service, currency), 0)}"
+        for service, currency in sorted(paid.keys() | booked.keys())
+        if paid.get((service, currency), 0) != booked.get((service, currency), 0)
+    ]

@@ -1,0 +1,44 @@
+"""What the worker does for billing. Each task may run twice or be lost: the next tick finds what is left."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+from billing import ledger, reconcile
+from billing.payments.base import ServiceDown
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def expire_holds() -> None:
+    ledger.expire_holds()
+
+
+@shared_task
+def reconcile_payments() -> None:
+    reconcile.reconcile_payments()
+    for event_id in reconcile.waiting_events():
+        _process(event_id)
+
+
+@shared_task
+def process_webhook(event_id: int) -> None:
+    _process(event_id)
+
+
+@shared_task
+def check_ledger() -> None:
+    """Nightly: releases what the minute's look back has missed, and reports what does not balance."""
+    ledger.expire_holds(since=None, limit=10_000)
+    for problem in [*ledger.check(), *reconcile.check_clearing()]:
+        log.error("ledger: %s", problem)
+
+
+def _process(event_id: int) -> None:
+    try:
+        reconcile.process_event(event_id)
+    except ServiceDown as failure:
+        log.warning("event %s waits: %s", event_id, failure.detail)

@@ -1,0 +1,151 @@
+"""Pages of billing: balances, statement, top-up, plan, receipt. All of them work without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.roles import Permission
+from billing import access, plans, wallet
+from billing.forms import PRESETS, ChoosePlanForm, TopUpForm
+from billing.lifecycle import PaymentStatus
+from billing.models import Payment
+from billing.payments import checkout
+from billing.payments.base import ServiceDown
+from billing.receipts import receipt_of
+from lib.clock import now
+from lib.errors import Invalid
+from lib.rate import limit
+
+ROWS = 30
+MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    organisation = access.organisation_to_see(request.actor)
+    month = _month(request.GET.get("month", ""))
+    page = Paginator(wallet.statement(organisation, month), ROWS).get_page(request.GET.get("page"))
+    balances = []
+    for currency in wallet.CURRENCIES:
+        burn = wallet.burn_per_hour(organisation, currency)
+        runway = wallet.runway(organisation, burn, currency)
+        seconds = runway.total_seconds() if runway is not None else None
+        balances.append({"balance": wallet.balance(organisation, currency), "burn": burn, "runway": seconds})
+    context = {
+        "balances": balances,
+        "plan": plans.current_plan(organisation),
+        "subscription": plans.current_subscription(organisation),
+        "rows": page,
+        "pages": _pages(page, month),
+        "month": month,
+        "earlier": month - timedelta(days=1),
+        "later": (month + timedelta(days=32)).replace(day=1) if month < _first_day(now()) else None,
+        "payments": Payment.objects.filter(organisation=organisation).select_related("plan").order_by("-pk")[:10],
+    }
+    return render(request, "billing/home.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def top_up(request: HttpRequest) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
+    if request.method == "GET":
+        form = TopUpForm(initial={"token": uuid4().hex, "preset": PRESETS[1]})
+    else:
+        form = TopUpForm(request.POST)
+        if form.is_valid():
+            return _to_service(request, form.cleaned_data["token"], purpose=Payment.Purpose.TOP_UP, amount=form.sum)
+    context = {"form": form, "balance": wallet.balance(organisation, checkout.CURRENCY)}
+    return render(request, "billing/top_up.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+def plan(request: HttpRequest) -> HttpResponse:
+    organisation = access.organisation_to_see(request.actor)
+    context = {
+        "plans": plans.public_plans(),
+        "current": plans.current_plan(organisation),
+        "subscription": plans.current_subscription(organisation),
+        "labels": plans.ENTITLEMENTS,
+        "token": uuid4().hex,
+    }
+    return render(request, "billing/plan.html", context)
+
+
+@require_POST
+def choose_plan(request: HttpRequest) -> HttpResponse:
+    form = ChoosePlanForm(request.POST)
+    if not form.is_valid():
+        raise Invalid(
+            "Choose a plan.", fields={name: [str(text) for text in form.errors[name]] for name in form.errors}
+        )
+    chosen = plans.find_plan(form.cleaned_data["plan"])
+    return _to_service(request, form.cleaned_data["token"], purpose=Payment.Purpose.PLAN, plan=chosen)
+
+
+@require_GET
+def returned(request: HttpRequest, payment_id: str) -> HttpResponse:
+    """Back from the payment service. What the address says is not believed: the service is asked."""
+    payment = access.get_payment(request.actor, payment_id)
+    if "cancelled" in request.GET:
+        payment = checkout.cancel(payment.pk)
+    else:
+        limit(request, "billing.return", per_minute=60)
+        with suppress(ServiceDown):  # the page says that we are waiting; the reconciler goes on asking
+            payment = checkout.complete(payment.pk)
+    if payment.status == PaymentStatus.CAPTURED:
+        return redirect("billing:receipt", payment.public_id)
+    return render(request, "billing/waiting.html", {"payment": payment, "status": PaymentStatus(payment.status)})
+
+
+@require_GET
+def receipt(request: HttpRequest, payment_id: str) -> HttpResponse:
+    payment = access.get_payment(request.actor, payment_id, Permission.SEE_BILLING)
+    return render(request, "billing/receipt.html", {"receipt": receipt_of(payment), "payment": payment})
+
+
+def _to_service(request: HttpRequest, token: str, **what: Any) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
+    limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
+    payment = checkout.start(
+        organisation=organisation,
+        actor=request.actor,
+        idempotency_key=f"page-{token}",
+        **checkout.own_pages(),
+        **what,
+    )
+    if payment.status == PaymentStatus.CREATED:
+        return redirect(payment.approve_url)
+    return redirect("billing:return", payment.public_id)
+
+
+def _month(text: str) -> datetime:
+    """The first moment of the month asked for; of this one when it is nonsense."""
+    found = MONTH.fullmatch(text)
+    return datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC) if found else _first_day(now())
+
+
+def _first_day(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _pages(page: Any, month: datetime) -> dict[str, Any]:
+    """What `parts/pager.html` shows."""
+
+    def url(number: int) -> str:
+        return f"?month={month:%Y-%m}&page={number}#statement"
+
+    return {
+        "number": page.number,
+        "pages": page.paginator.num_pages,
+        "previous_url": url(page.previous_page_number()) if page.has_previous() else "",
+        "next_url": url(page.next_page_number()) if page.has_next() else "",
+    }
