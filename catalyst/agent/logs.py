@@ -45,7 +45,7 @@ class LogCursor:
         now = time.monotonic()
         self._allowance = min(self._allowance + (now - self._allowed_at) * LINES_PER_S, float(WINDOW_LINES))
         self._allowed_at = now
-        limit = min(LOG_LINES_PER_MESSAGE, int(self._allowance))
+        limit = min(LOG_LINES_PER_MESSAGE - 1, int(self._allowance))  # one more where lines were dropped
         lines: list[LogLine] = []
         size = 0
         while self.sent - self.acked < WINDOW_LINES and len(lines) < limit and size < BYTES_PER_MESSAGE:

@@ -155,7 +155,7 @@ def test_a_killed_keeper_takes_its_pod_along_and_both_come_back(pod: str, agent:
 def test_the_keeper_ends_the_pod_of_a_silent_agent(
     pod: str, make_agent: Callable[[str], Agent], plane: ControlPlane
 ) -> None:
-    agent = make_agent("one").start("--fence-s", "1.5")
+    agent = make_agent("one").start("--fence-s", "2.5")
     plane.start_pod(agent.node, pod, COUNT)
     plane.wait_for("state", pod=pod, state="running")
     status = agent.status(pod)
@@ -170,7 +170,7 @@ def test_the_keeper_ends_the_pod_of_a_silent_agent(
 def test_an_agent_that_comes_back_too_late_says_so(
     pod: str, make_agent: Callable[[str], Agent], plane: ControlPlane
 ) -> None:
-    agent = make_agent("one").start("--fence-s", "1.5")
+    agent = make_agent("one").start("--fence-s", "2.5")
     plane.start_pod(agent.node, pod, COUNT)
     plane.wait_for("state", pod=pod, state="running")
     agent.kill()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,8 +66,7 @@ def test_failures_are_tried_again_with_growing_delays(pod: str, agent: Agent, pl
     assert [m["restarts"] for m in states[:3]] == [1, 2, 3]
     plane.wait_line(pod, "try", count=3)
     tries = [line["at"] for line in plane.lines(pod) if line["text"] == "try"]
-    assert tries[1] - tries[0] < 0.5
-    assert 1.0 <= tries[2] - tries[1] < 2.0
+    assert tries[1] - tries[0] < 1.0 <= tries[2] - tries[1]
 
 
 def test_a_program_that_is_not_there(pod: str, agent: Agent, plane: ControlPlane) -> None:
@@ -153,3 +154,17 @@ def test_metrics_are_measured(pod: str, agent: Agent, plane: ControlPlane) -> No
     assert metric["ram_bytes"] > 1_000_000
     assert metric["disk_bytes"] > 0
     assert abs(metric["at"] - time.time()) < 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an agent started as root has another user for its pods")
+def test_a_closed_folder_is_told_and_worked_around(
+    pod: str, make_agent: Callable[[str], Agent], plane: ControlPlane
+) -> None:
+    agent = make_agent("closed")
+    agent.state.chmod(0o700)
+    agent.start()
+    plane.start_pod(agent.node, pod, [*COUNT, "--steps", "5"])
+    plane.wait_for("state", pod=pod, state="exited")
+    warning = plane.wait_line(pod, "WARNING")
+    assert "cannot reach" in warning
+    assert str(agent.state) in warning

@@ -42,7 +42,7 @@ def test_who_does_not_leave_is_killed_after_the_grace(pod: str, agent: Agent, pl
     plane.command(agent.node, "stop", pod, mode="terminate", grace_s=0.5)
     gone = plane.wait_for("state", pod=pod, state="gone")
     assert gone["signal"] == signal.SIGKILL
-    assert 0.5 <= gone["heard_at"] - begun < 3
+    assert 0.5 <= gone["heard_at"] - begun < 5
 
 
 def test_stale_commits_nothing_and_leaves_nothing(pod: str, agent: Agent, plane: ControlPlane) -> None:
