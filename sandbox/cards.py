@@ -95,4 +95,3 @@ def _card(line: str) -> Card:
 
 
 CARDS = tuple(_card(line) for line in TABLE.split("\n") if line)
-BY_SLUG = {card.slug: card for card in CARDS}

@@ -57,7 +57,6 @@ def create(store: Store, body: dict[str, Any], url: str) -> Document:
         "links": [
             link(url, path, "self"),
             link(url, f"/checkoutnow?token={order_id}", "payer-action" if wallet else "approve"),
-            *([] if wallet else [link(url, path, "update", "PATCH")]),
             link(url, f"{path}/capture", "capture", "POST"),
         ],
     }

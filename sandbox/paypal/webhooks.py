@@ -27,7 +27,6 @@ USUAL_KNOBS: Document = {"copies": 1, "disorder": False, "paused": False}
 SUMMARIES = {
     "CHECKOUT.ORDER.APPROVED": ("checkout-order", "An order has been approved by buyer"),
     "PAYMENT.CAPTURE.COMPLETED": ("capture", "Payment completed"),
-    "PAYMENT.CAPTURE.DENIED": ("capture", "Payment denied"),
     "PAYMENT.CAPTURE.REFUNDED": ("refund", "A payment capture was refunded"),
 }
 

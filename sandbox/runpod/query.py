@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +22,6 @@ class Field:
     alias: str
     arguments: dict[str, Any] = field(default_factory=dict)
     fields: tuple[Field, ...] = ()
-
-
-Resolver = Callable[[dict[str, Any]], Any]
 
 
 def parse(text: str, variables: dict[str, Any]) -> tuple[Field, ...]:
