@@ -2,7 +2,7 @@
 
     @router.post("wallets/deposit", response={201: PaymentOut})
     @idempotent
-    def deposit(request: HttpRequest, body: DepositIn) -> tuple[int, dict[str, Any]]: ...
+    def deposit(request: Request, body: DepositIn) -> tuple[int, dict[str, Any]]: ...
 
 The view answers JSON-ready dicts, alone or as (status, dict). Successes are stored; a refusal frees the key, since
 nothing was done. Where the process dies in between, the key is free again after `STALE`: what the view calls takes
@@ -19,18 +19,21 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Header
+from ninja import Status
+from ninja.params.functions import Header
+from ninja.responses import NinjaJSONEncoder
 from ninja.utils import contribute_operation_args
 
 from accounts.actor import Actor
 from accounts.models import IdempotencyKey
+from accounts.requests import Request
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid
 
 STALE = timedelta(minutes=2)
 ARGUMENT = "idempotency_key"
+DESCRIPTION = "A key of yours for this act, such as a UUID: sent again with it, nothing happens twice."
 View = Callable[..., Any]
 
 
@@ -38,11 +41,11 @@ def idempotent(view: View) -> View:
     """Decorate a Ninja view below its route: the header `Idempotency-Key` is then needed and documented."""
 
     @functools.wraps(view)
-    def answer_once(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    def answer_once(request: Request, *args: Any, **kwargs: Any) -> Any:
         key = _check_key(kwargs.pop(ARGUMENT))
         stored = _begin(request, key)
         if stored.status is not None:
-            return stored.status, stored.answer
+            return Status(stored.status, stored.answer)
         try:
             status, answer = _split(view(request, *args, **kwargs))
         except BaseException:
@@ -52,12 +55,10 @@ def idempotent(view: View) -> View:
             stored.delete()
         else:
             IdempotencyKey.objects.filter(pk=stored.pk).update(status=status, answer=answer)
-        return status, answer
+        return Status(status, answer)
 
-    description = "A key of yours for this act, such as a UUID: sent again with it, nothing happens twice."
-    contribute_operation_args(
-        answer_once, ARGUMENT, str, Header(..., alias="Idempotency-Key", max_length=120, description=description)
-    )
+    header: Any = Header(..., alias="Idempotency-Key", max_length=120, description=DESCRIPTION)
+    contribute_operation_args(answer_once, ARGUMENT, str, header)
     return answer_once
 
 
@@ -67,9 +68,9 @@ def _check_key(key: str) -> str:
     return key
 
 
-def _begin(request: HttpRequest, key: str) -> IdempotencyKey:
+def _begin(request: Request, key: str) -> IdempotencyKey:
     """The key's row: with a stored answer, or ours to answer. Raises Conflict for another body or one in progress."""
-    actor: Actor = request.actor
+    actor = request.actor
     if actor.organisation_id is None:
         raise AppError(_("You are not a member of an organisation."), code="not_found", status=404)
     identity = {
@@ -92,15 +93,17 @@ def _begin(request: HttpRequest, key: str) -> IdempotencyKey:
         return row
 
 
-def _hash_body(request: HttpRequest, actor: Actor) -> str:
+def _hash_body(request: Request, actor: Actor) -> str:
     """The actor belongs to it: what one person may read, another in the same organisation may not."""
     head = f"{actor.kind}:{actor.id}\n{request.META.get('QUERY_STRING', '')}\n"
     return hashlib.sha256(head.encode() + request.body).hexdigest()
 
 
 def _split(result: Any) -> tuple[int, Any]:
+    if isinstance(result, Status):
+        result = result.status_code, result.value
     status, answer = result if isinstance(result, tuple) else (200, result)
-    return status, json.loads(json.dumps(answer))
+    return status, json.loads(json.dumps(answer, cls=NinjaJSONEncoder))
 
 
 def forget_old_keys(*, older_than: timedelta) -> int:

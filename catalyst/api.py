@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from ninja.security.base import AuthBase
 from pydantic import Field
 
@@ -64,6 +64,24 @@ class Hashes(Schema):
     chunks: list[str] = Field(max_length=20_000)
 
 
+class ManifestFileIn(Schema):
+    path: str = Field(min_length=1, max_length=1000)
+    mode: int = Field(ge=0, le=0o7777)
+    size: int = Field(ge=0)
+    chunks: list[str]
+
+
+class ManifestIn(Schema):
+    """As `catalyst.agent.protocol.Manifest`."""
+
+    sequence: int = Field(ge=0)
+    parent: str | None = Field(None, max_length=64)
+    root: str = Field(max_length=64)
+    step: int = Field(ge=0)
+    size: int = Field(ge=0)
+    files: list[ManifestFileIn]
+
+
 class Missing(Schema):
     missing: list[str]
 
@@ -73,11 +91,11 @@ class Committed(Schema):
 
 
 @router.post("nodes/enroll", auth=None, response={201: EnrolOut}, tags=["agents"])
-def enroll(request: Request, body: EnrolIn) -> tuple[int, dict[str, str]]:
+def enroll(request: Request, body: EnrolIn) -> Status[dict[str, str]]:
     limit(request, "node-enrol", per_minute=30)
     enrolled = nodes.enrol(token=body.token, name=body.name, machine=body.machine, share=body.share.model_dump())
     public_url = request.build_absolute_uri("/").rstrip("/")
-    return 201, {"node_id": str(enrolled.node.pk), "node_key": enrolled.key, "public_url": public_url}
+    return Status(201, {"node_id": str(enrolled.node.pk), "node_key": enrolled.key, "public_url": public_url})
 
 
 @agent.post("nodes/pods/{uuid:pod}/{int:epoch}/chunks/missing", response=Missing)
@@ -87,10 +105,10 @@ def find_missing_chunks(request: Request, pod: UUID, epoch: int, body: Hashes) -
 
 
 @agent.put("nodes/pods/{uuid:pod}/{int:epoch}/chunks/{digest}", response={204: None})
-def put_chunk(request: Request, pod: UUID, epoch: int, digest: str) -> tuple[int, None]:
+def put_chunk(request: Request, pod: UUID, epoch: int, digest: str) -> Status[None]:
     checkpoints.require_placed(node_of(request), pod, epoch)
     checkpoints.put_chunk(digest, request.body)
-    return 204, None
+    return Status(204, None)
 
 
 @agent.get("nodes/pods/{uuid:pod}/{int:epoch}/chunks/{digest}")
@@ -101,10 +119,10 @@ def get_chunk(request: Request, pod: UUID, epoch: int, digest: str) -> HttpRespo
 
 
 @agent.post("nodes/pods/{uuid:pod}/{int:epoch}/checkpoints", response={201: Committed})
-def commit_checkpoint(request: Request, pod: UUID, epoch: int, body: Manifest) -> tuple[int, dict[str, int]]:
+def commit_checkpoint(request: Request, pod: UUID, epoch: int, body: ManifestIn) -> Status[dict[str, int]]:
     checkpoints.require_placed(node_of(request), pod, epoch)
-    row = checkpoints.commit(pod_id=pod, epoch=epoch, manifest=body)
-    return 201, {"sequence": row.sequence}
+    row = checkpoints.commit(pod_id=pod, epoch=epoch, manifest=cast(Manifest, body.model_dump()))
+    return Status(201, {"sequence": row.sequence})
 
 
 @agent.get("nodes/pods/{uuid:pod}/{int:epoch}/checkpoints/latest")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from ninja import Header, Router, Schema
+from ninja import Header, Router, Schema, Status
 from pydantic import EmailStr, Field
 
 from accounts.requests import Request
@@ -123,7 +123,7 @@ def log_in_staff(request: Request, body: LoginIn) -> dict[str, Any]:
 
 
 @router.post("admin/public/subscription/create", response={201: dict[str, Any]})
-def create_subscription(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
+def create_subscription(request: Request, body: SubscribeIn) -> Status[dict[str, Any]]:
     limit(request, "checkout", per_minute=20)
     plan = Plan.objects.filter(pk=body.plan, is_public=True).first()
     if plan is None:
@@ -148,7 +148,7 @@ def create_subscription(request: Request, body: SubscribeIn) -> tuple[int, dict[
     )
     remember(request, enrolment)
     remember_address(request, enrolment.user.email)
-    return 201, _show(enrolment)
+    return Status(201, _show(enrolment))
 
 
 @router.post("admin/public/payment/paypal")

@@ -24,7 +24,8 @@ from catalyst.agent.store import Refused, Store, Unreachable
 log = logging.getLogger("catalyst.agent")
 
 ENROL_RETRY_S = 1.0
-LAST_STATES_S = 1.0
+# Of a shutdown, to tell the last states.
+LAST_STATES_SHARE, LAST_STATES_S = 0.15, 1.0
 
 
 class CannotStart(Exception):
@@ -63,15 +64,15 @@ async def _run(config: Config) -> None:
         starting.cancel()
         return
     pods, link, outbox = starting.result()
-    working = [asyncio.create_task(work) for work in (link.run(), pods.assure(), pods.measure())]
-    await stopping
+    working = asyncio.gather(link.run(), pods.assure(), pods.measure())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if working.done():  # a defect: the pods stay with their keepers, for the agent that is started next
+        working.result()
     log.info("ending: %d pods", len(pods.all()))
-    await pods.shutdown(config.shutdown_s - LAST_STATES_S)
+    states_s = min(LAST_STATES_SHARE * config.shutdown_s, LAST_STATES_S)
+    await pods.shutdown(config.shutdown_s - states_s)
     if link.connected:
-        await _deliver(outbox)
-    for task in working:
-        task.cancel()
-    await asyncio.wait(working, timeout=LAST_STATES_S)
+        await _deliver(outbox, states_s)
     # A thread may hang in an upload to a control plane that is away: it is of no use any more, and we are done.
     logging.shutdown()
     os._exit(0)
@@ -114,10 +115,10 @@ async def _enrol(config: Config, machine: Machine) -> Node:
             return node
 
 
-async def _deliver(outbox: Outbox) -> None:
+async def _deliver(outbox: Outbox, limit_s: float) -> None:
     """The last states, as far as they are acknowledged in time."""
     try:
-        async with asyncio.timeout(LAST_STATES_S):
+        async with asyncio.timeout(limit_s):
             while outbox.waiting:
                 outbox.changed.clear()
                 await outbox.changed.wait()

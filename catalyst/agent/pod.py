@@ -34,7 +34,6 @@ UP_POLL_S = 0.2
 FETCH_ATTEMPTS = 6
 LAST_COMMIT_S = 30.0
 LAST_LINES_S = 2.0
-LAST_WORDS_S = 1.5  # of a shutdown: there is no later
 KILL_TIMEOUT_S = 10.0
 KEEPER_EXIT_S = 1.0
 
@@ -82,7 +81,7 @@ class Pod:
             self.runtime.clear(record.pod, status["pid"] if status else None)
             self._say("gone", "fenced" if status and status["fenced"] else "keeper_lost")
 
-    def end(self, ending: Ending, grace_s: float) -> asyncio.Task[None]:
+    def end(self, ending: Ending, grace_s: float, commit_s: float = LAST_COMMIT_S) -> asyncio.Task[None]:
         """Begin to end the pod, or go on ending it; a harder ending replaces a softer one."""
         task = self._chores.get("end")
         if task and not task.done() and self._ending and HARDNESS[ending] <= HARDNESS[self._ending]:
@@ -90,7 +89,7 @@ class Pod:
         self._ending = ending
         if ending in ("stale", "replace"):
             self.checkpoints.closed = True
-        return self._chores.start("end", self._end(ending, grace_s, task))
+        return self._chores.start("end", self._end(ending, grace_s, commit_s, task))
 
     def signal(self, name: str) -> bool:
         """Send what the signal stands for; False when no process runs."""
@@ -311,13 +310,13 @@ class Pod:
         else:
             self._say("failed", self._cause(status))
 
-    async def _end(self, ending: Ending, grace_s: float, before: asyncio.Task[None] | None) -> None:
+    async def _end(self, ending: Ending, grace_s: float, commit_s: float, before: asyncio.Task[None] | None) -> None:
         await cancel(before)
         await self._chores.end("life", "restart", "probe")
         await self._end_process(0.0 if ending in ("stale", "replace") else grace_s)
         await self._chores.end("watch", "deliver")
         if ending in ("stop", "shutdown", "terminate"):
-            await self._last_commit(LAST_WORDS_S if ending == "shutdown" else LAST_COMMIT_S)
+            await self._last_commit(commit_s)
         await self._leave_keeper()
         if ending in ("stop", "shutdown"):
             if self.record.final:  # it had ended before

@@ -11,7 +11,7 @@ from catalyst.agent.config import Config
 from catalyst.agent.files import remove
 from catalyst.agent.folders import PodFolder
 from catalyst.agent.memory import Commands, Epochs, Outbox
-from catalyst.agent.pod import LAST_WORDS_S, Pod
+from catalyst.agent.pod import Pod
 from catalyst.agent.protocol import Done, PodBeat, PodHello, Reason, RefusalCode, State, StateMessage
 from catalyst.agent.record import Record, load_record
 from catalyst.agent.runtimes import CannotRun, Runtimes
@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 DISK_EVERY = 5  # ticks
-KILL_S = 0.5  # of a shutdown, for what ignored SIGTERM
+# Of a shutdown: for the end of what ignored SIGTERM, and for the last checkpoint.
+KILL_S = 0.2
+LAST_COMMIT_SHARE, LAST_COMMIT_S = 0.3, 1.5
 
 
 class Pods:
@@ -186,10 +188,9 @@ class Pods:
     async def shutdown(self, limit_s: float) -> None:
         """Checkpoint and end every pod within the limit."""
         self._closing = True
-        ends = []
-        for pod in self.all():
-            grace_s = min(pod.record.spec["grace_s"], max(limit_s - LAST_WORDS_S - KILL_S, 0.0))
-            ends.append(pod.end("shutdown", grace_s))
+        commit_s = min(LAST_COMMIT_SHARE * limit_s, LAST_COMMIT_S)
+        longest_s = max(limit_s - commit_s - KILL_S, 0.0)
+        ends = [pod.end("shutdown", min(pod.record.spec["grace_s"], longest_s), commit_s) for pod in self.all()]
         if ends:
             await asyncio.wait(ends, timeout=limit_s)
         for pod in self.all():
