@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import uuid
-from typing import TextIO
+from typing import Any, TextIO
 
 from catalyst.agent.config import Config, Node, load_node, read_config, save_node
 from catalyst.agent.gpus import Gpus
@@ -64,8 +64,8 @@ async def _run(config: Config) -> None:
         starting.cancel()
         return
     pods, link, outbox = starting.result()
-    working = asyncio.gather(link.run(), pods.assure(), pods.measure())
-    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    working: asyncio.Future[Any] = asyncio.gather(link.run(), pods.assure(), pods.measure())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if working.done():  # a defect: the pods stay with their keepers, for the agent that is started next
         working.result()
     log.info("ending: %d pods", len(pods.all()))

@@ -96,7 +96,7 @@ def test_an_agent_that_wakes_after_its_pod_was_moved(pod: str, agent: Agent, pla
 
 
 def test_the_agent_ends_in_order(pod: str, make_agent: Callable[[str], Agent], plane: ControlPlane) -> None:
-    agent = make_agent("one").start("--shutdown-s", "6")
+    agent = make_agent("one").start("--shutdown-s", "3")
     other = f"{pod}-stubborn"
     plane.start_pod(agent.node, pod, COUNT)
     plane.start_pod(agent.node, other, ["python3", "-c", STUBBORN], grace_s=60)
@@ -107,7 +107,7 @@ def test_the_agent_ends_in_order(pod: str, make_agent: Callable[[str], Agent], p
     agent.signal(signal.SIGTERM)
     assert agent.wait() == 0
     sys.stdout.write(f"\nagent ended with two pods in {time.monotonic() - begun:.2f} s\n")
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 4.5
     for each in (pod, other):
         assert plane.wait_for("state", pod=each, state="stopped")["reason"] == "agent_shutdown"
     assert plane.checkpoints[pod]
@@ -122,7 +122,7 @@ def test_the_agent_ends_in_order(pod: str, make_agent: Callable[[str], Agent], p
 def test_the_agent_ends_in_order_without_the_control_plane(
     pod: str, make_agent: Callable[[str], Agent], plane: ControlPlane
 ) -> None:
-    agent = make_agent("one").start("--shutdown-s", "6")
+    agent = make_agent("one").start("--shutdown-s", "3")
     plane.start_pod(agent.node, pod, COUNT)
     plane.wait_line(pod, "step 5 ")
     status = agent.status(pod)
@@ -130,7 +130,7 @@ def test_the_agent_ends_in_order_without_the_control_plane(
     begun = time.monotonic()
     agent.signal(signal.SIGTERM)
     assert agent.wait() == 0
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 4.5
     assert ended(status["pid"])
     assert ended(status["keeper"])
     assert os.listdir(agent.state / f"pods/{pod}/checkpoints")
