@@ -23,7 +23,7 @@ KEPT_AT_SIGN_OUT = ("sandbox_mailbox",)
 SITE = SimpleNamespace(name="GPUBroker", domain=settings.PUBLIC_HOST)
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         request = allauth_context.request
         mail.send(email, template_prefix, {"request": request, "email": email, "current_site": SITE, **context})
@@ -51,7 +51,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return reverse("accounts:security")
 
 
-class SocialAccountAdapter(DefaultSocialAccountAdapter):
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth has no types
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         with transaction.atomic():
             person: User = super().save_user(request, sociallogin, form)
@@ -65,7 +65,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return person
 
 
-class MFAAdapter(DefaultMFAAdapter):
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types
     """The secrets of authenticator apps and the seeds of recovery codes are sealed like other secrets of customers."""
 
     def encrypt(self, text: str) -> str:

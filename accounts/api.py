@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import AwareDatetime, EmailStr, Field
 
 from accounts import audit, invitations, keys, organisations
@@ -22,6 +21,7 @@ from accounts.access import (
 )
 from accounts.api_auth import router as auth_router
 from accounts.models import ApiKey, Invitation, Member, Organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from lib import rate
 from lib.errors import NotFound
@@ -158,52 +158,51 @@ def show_key(key: ApiKey) -> dict[str, Any]:
 
 
 @router.get("organisations/", response=OrganisationPage)
-def list_organisations(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_organisations(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Those that the caller is a member of; for an API key its own."""
     actor = request.actor
     own = Member.objects.filter(user=actor.user, organisation__archived_at=None).select_related("organisation")
     if actor.kind == "api_key":
+        assert actor.organisation_id is not None
         own = own.filter(organisation_id=actor.organisation_id)
     return page_of(own, limit=limit, cursor=cursor, show=lambda row: show_organisation(row.organisation, row.role))
 
 
 @router.get("organisations/{organisation_id}", response=OrganisationOut)
-def read_organisation(request: HttpRequest, organisation_id: str) -> dict[str, Any]:
+def read_organisation(request: Request, organisation_id: str) -> dict[str, Any]:
     organisation = get_organisation(request.actor, organisation_id, Permission.SEE_MEMBERS)
     member = Member.objects.filter(organisation=organisation, user=request.actor.user).first()
     return show_organisation(organisation, member.role if member else None)
 
 
 @router.patch("organisations/{organisation_id}", response=OrganisationOut)
-def rename_organisation(request: HttpRequest, organisation_id: str, body: OrganisationIn) -> dict[str, Any]:
+def rename_organisation(request: Request, organisation_id: str, body: OrganisationIn) -> dict[str, Any]:
     organisation = get_organisation(request.actor, organisation_id, Permission.MANAGE_ORGANISATION)
     organisations.rename_organisation(organisation=organisation, name=body.name, actor=request.actor)
     return show_organisation(organisation)
 
 
 @router.get("organisations/{organisation_id}/members", response=MemberPage)
-def list_members(
-    request: HttpRequest, organisation_id: str, limit: int = 50, cursor: str | None = None
-) -> dict[str, Any]:
+def list_members(request: Request, organisation_id: str, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = get_organisation(request.actor, organisation_id, Permission.SEE_MEMBERS)
     rows = Member.objects.filter(organisation=organisation).select_related("user")
     return page_of(rows, limit=limit, cursor=cursor, show=show_member)
 
 
 @router.patch("organisations/{organisation_id}/members/{member_id}", response=MemberOut)
-def change_role(request: HttpRequest, organisation_id: str, member_id: str, body: RoleIn) -> dict[str, Any]:
+def change_role(request: Request, organisation_id: str, member_id: str, body: RoleIn) -> dict[str, Any]:
     member = _find_member(request, organisation_id, member_id)
     return show_member(organisations.change_role(member=member, role=body.role, actor=request.actor))
 
 
 @router.delete("organisations/{organisation_id}/members/{member_id}", response={204: None})
-def remove_member(request: HttpRequest, organisation_id: str, member_id: str) -> tuple[int, None]:
+def remove_member(request: Request, organisation_id: str, member_id: str) -> Status[None]:
     member = _find_member(request, organisation_id, member_id)
     organisations.remove_member(member=member, actor=request.actor)
-    return 204, None
+    return Status(204, None)
 
 
-def _find_member(request: HttpRequest, organisation_id: str, member_id: str) -> Member:
+def _find_member(request: Request, organisation_id: str, member_id: str) -> Member:
     organisation = get_organisation(request.actor, organisation_id, Permission.MANAGE_MEMBERS)
     member = get_member(request.actor, member_id, Permission.MANAGE_MEMBERS)
     if member.organisation_id != organisation.pk:
@@ -212,44 +211,42 @@ def _find_member(request: HttpRequest, organisation_id: str, member_id: str) -> 
 
 
 @router.post("organisations/{organisation_id}/leave", response={204: None})
-def leave_organisation(request: HttpRequest, organisation_id: str) -> tuple[int, None]:
+def leave_organisation(request: Request, organisation_id: str) -> Status[None]:
     organisation = get_organisation(request.actor, organisation_id, Permission.SEE_MEMBERS)
     organisations.leave_organisation(member=own_membership(request.actor, organisation.pk), actor=request.actor)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("organisations/{organisation_id}/audit", response=AuditPage)
-def list_audit(
-    request: HttpRequest, organisation_id: str, limit: int = 50, cursor: str | None = None
-) -> dict[str, Any]:
+def list_audit(request: Request, organisation_id: str, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Newest first; `hash` covers the entry and the hash of the one before it."""
     organisation = get_organisation(request.actor, organisation_id, Permission.SEE_AUDIT)
     return audit.page_of_entries(organisation.pk, limit=limit, cursor=cursor)
 
 
 @router.get("invitations/", response=InvitationPage)
-def list_invitations(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_invitations(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.MANAGE_MEMBERS)
     return page_of(invitations.open_invitations(organisation), limit=limit, cursor=cursor, show=show_invitation)
 
 
 @router.post("invitations/", response={201: InvitationOut})
-def create_invitation(request: HttpRequest, body: InvitationIn) -> tuple[int, dict[str, Any]]:
+def create_invitation(request: Request, body: InvitationIn) -> Status[dict[str, Any]]:
     organisation = current_organisation(request.actor, Permission.MANAGE_MEMBERS)
     rate.limit(organisation.pk.hex, "invite", per_minute=20)
     row = invitations.invite(organisation=organisation, email=body.email, role=body.role, actor=request.actor)
-    return 201, show_invitation(row)
+    return Status(201, show_invitation(row))
 
 
 @router.delete("invitations/{invitation_id}", response={204: None})
-def revoke_invitation(request: HttpRequest, invitation_id: str) -> tuple[int, None]:
+def revoke_invitation(request: Request, invitation_id: str) -> Status[None]:
     invitation = get_invitation(request.actor, invitation_id, Permission.MANAGE_MEMBERS)
     invitations.revoke_invitation(invitation=invitation, actor=request.actor)
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("invitations/accept", response=OrganisationOut)
-def accept_invitation(request: HttpRequest, body: AcceptIn) -> dict[str, Any]:
+def accept_invitation(request: Request, body: AcceptIn) -> dict[str, Any]:
     person = require_person(request.actor)
     rate.limit(request, "invitation", per_minute=20)
     member = invitations.accept(invitation=invitations.find_by_token(body.token), person=person)
@@ -257,13 +254,13 @@ def accept_invitation(request: HttpRequest, body: AcceptIn) -> dict[str, Any]:
 
 
 @router.get("auth/api-keys", response=KeyPage, tags=["auth"])
-def list_keys(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_keys(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     return page_of(keys.live_keys(organisation), limit=limit, cursor=cursor, show=show_key)
 
 
 @router.post("auth/api-keys", response={201: NewKeyOut}, tags=["auth"])
-def create_key(request: HttpRequest, body: KeyIn) -> tuple[int, dict[str, Any]]:
+def create_key(request: Request, body: KeyIn) -> Status[dict[str, Any]]:
     """The key stands in this answer and nowhere else afterwards."""
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     row, token = keys.create_key(
@@ -273,10 +270,10 @@ def create_key(request: HttpRequest, body: KeyIn) -> tuple[int, dict[str, Any]]:
         expires_at=body.expires_at,
         actor=request.actor,
     )
-    return 201, show_key(row) | {"key": token}
+    return Status(201, show_key(row) | {"key": token})
 
 
 @router.delete("auth/api-keys/{key_id}", response={204: None}, tags=["auth"])
-def revoke_key(request: HttpRequest, key_id: str) -> tuple[int, None]:
+def revoke_key(request: Request, key_id: str) -> Status[None]:
     keys.revoke_key(key=get_key(request.actor, key_id, Permission.MANAGE_KEYS), actor=request.actor)
-    return 204, None
+    return Status(204, None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import EmailStr, Field
 
 from accounts import sign_in, sign_up, tokens
 from accounts.access import permissions_of
 from accounts.auth import BearerAuth
 from accounts.models import Member, Organisation
+from accounts.requests import Request
 from lib.rate import limit
 
 router = Router(tags=["auth"])
@@ -87,73 +87,74 @@ class MeOut(Schema):
 
 
 @router.post("auth/signup", auth=None, response={202: Said})
-def sign_up_person(request: HttpRequest, body: SignUpIn) -> tuple[int, dict[str, str]]:
+def sign_up_person(request: Request, body: SignUpIn) -> Status[dict[str, str]]:
     """A mail with a confirmation link follows. The answer is the same for an address that has an account."""
     limit(request, "signup", per_minute=10)
     sign_up.sign_up(request, email=body.email, password=body.password, name=body.name)
-    return 202, {"message": sign_up.check_your_mail()}
+    return Status(202, {"message": sign_up.check_your_mail()})
 
 
 @router.post("auth/verify-email", auth=None, response=Said)
-def verify_email(request: HttpRequest, body: KeyIn) -> dict[str, str]:
+def verify_email(request: Request, body: KeyIn) -> dict[str, str]:
     """`key` is the last part of the link in the mail."""
     limit(request, "verify-email", per_minute=20)
     return {"message": sign_up.verify_email(request, key=body.key)}
 
 
 @router.post("auth/verify-email/resend", auth=None, response={202: Said})
-def resend_verification(request: HttpRequest, body: EmailIn) -> tuple[int, dict[str, str]]:
+def resend_verification(request: Request, body: EmailIn) -> Status[dict[str, str]]:
     limit(request, "verify-email-resend", per_minute=5)
     sign_up.resend_verification(request, email=body.email)
-    return 202, {"message": sign_up.check_your_mail()}
+    return Status(202, {"message": sign_up.check_your_mail()})
 
 
 @router.post("auth/login", auth=None, response=TokensOut, exclude_none=True)
-def log_in(request: HttpRequest, body: LoginIn) -> dict[str, Any]:
+def log_in(request: Request, body: LoginIn) -> dict[str, Any]:
     return sign_in.sign_in(request, email=body.email, password=body.password)
 
 
 @router.post("auth/mfa", auth=None, response=TokensOut, exclude_none=True)
-def log_in_with_code(request: HttpRequest, body: MfaIn) -> dict[str, Any]:
+def log_in_with_code(request: Request, body: MfaIn) -> dict[str, Any]:
     limit(request, "mfa", per_minute=20)
     return sign_in.finish_mfa(mfa_token=body.mfa_token, code=body.code)
 
 
 @router.post("auth/refresh", auth=None, response=TokensOut, exclude_none=True)
-def refresh_tokens(request: HttpRequest, body: RefreshIn) -> dict[str, Any]:
+def refresh_tokens(request: Request, body: RefreshIn) -> dict[str, Any]:
     """Both tokens anew. A refresh token works once; one that comes back ends the whole sign-in."""
     limit(request, "refresh", per_minute=60)
     return tokens.refresh(body.refresh)
 
 
 @router.post("auth/logout", auth=BearerAuth(), response={204: None})
-def log_out(request: HttpRequest) -> tuple[int, None]:
+def log_out(request: Request) -> Status[None]:
     """End the sign-in of this access token: neither it nor its refresh token works any more."""
     token = request.headers["Authorization"].partition(" ")[2]
     tokens.end(tokens.sign_in_of(token))
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("auth/password/reset", auth=None, response={202: Said})
-def ask_for_reset(request: HttpRequest, body: EmailIn) -> tuple[int, dict[str, str]]:
+def ask_for_reset(request: Request, body: EmailIn) -> Status[dict[str, str]]:
     limit(request, "password-reset", per_minute=5)
     sign_up.send_password_reset(request, email=body.email)
-    return 202, {"message": sign_up.check_your_mail()}
+    return Status(202, {"message": sign_up.check_your_mail()})
 
 
 @router.post("auth/password/reset/confirm", auth=None, response=Said)
-def reset_password(request: HttpRequest, body: ResetIn) -> dict[str, str]:
+def reset_password(request: Request, body: ResetIn) -> dict[str, str]:
     """`key` is the last part of the link in the mail. All sign-ins with the old password end."""
     limit(request, "password-reset", per_minute=5)
     return {"message": sign_up.reset_password(request, key=body.key, password=body.password)}
 
 
 @router.get("auth/me", response=MeOut)
-def read_me(request: HttpRequest) -> dict[str, Any]:
+def read_me(request: Request) -> dict[str, Any]:
     """Who the caller is, in which organisation this request works, and what they may do there."""
     actor = request.actor
     person = actor.user
-    organisation = Organisation.objects.filter(pk=actor.organisation_id).first()
+    assert person is not None  # every way in brings one
+    organisation = Organisation.objects.filter(pk=actor.organisation_id).first() if actor.organisation_id else None
     member = Member.objects.filter(organisation=organisation, user=person).first() if organisation else None
     shown = None
     if organisation is not None:

@@ -5,6 +5,7 @@ What a request brings is all that counts: a wrong token is refused even where a 
 
 from __future__ import annotations
 
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from accounts import keys, tokens
 from accounts.actor import Actor
 from accounts.calls import count_call
 from accounts.models import Member, User
+from accounts.requests import Request
 from lib.errors import Forbidden, NotFound
 from lib.ids import decode_id
 
@@ -66,7 +68,7 @@ class SessionAuth(APIKeyCookie):
         if check_csrf(request):
             raise Forbidden(_("The CSRF token is missing or wrong."), code="csrf")
         if ORGANISATION_HEADER not in request.headers:
-            return request.actor
+            return actor_of(request)
         return _admit(request, actors.user(person, organisation_id=_chosen_organisation(request, person)))
 
 
@@ -102,8 +104,12 @@ def _chosen_organisation(request: HttpRequest, person: User) -> UUID | None:
     return organisation_id
 
 
+def actor_of(request: HttpRequest) -> Actor:
+    return cast(Request, request).actor
+
+
 def _admit(request: HttpRequest, actor: Actor) -> Actor:
-    request.actor = actor
+    cast(Request, request).actor = actor
     if actor.organisation_id:
         count_call(actor.organisation_id)
     return actor

@@ -21,7 +21,7 @@ from lib.clock import now
 MANY_DAYS = [(30, _("30 days")), (90, _("90 days")), (365, _("1 year")), (0, _("Never"))]
 
 
-class SignupForm(AllauthSignupForm):
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth has no types
     """The person, their address and their organisation come into being together or not at all."""
 
     def save(self, request: HttpRequest) -> User:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from accounts import actor as actors
 from accounts.actor import ANONYMOUS, Actor
 from accounts.auth import first_organisation
 from accounts.models import Organisation, User
+from accounts.requests import Request
 
 ORGANISATION_KEY = "organisation"
 ON_BEHALF_KEY = "on_behalf_of"
@@ -28,7 +30,8 @@ class ActorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.actor = SimpleLazyObject(lambda: actor_of_session(request.user, request.session))
+        lazy = SimpleLazyObject(lambda: actor_of_session(request.user, request.session))
+        cast(Request, request).actor = cast(Actor, lazy)
         # Reading the session makes an answer depend on the cookie: done only where there is one.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and isinstance(request.user, User):
             return self._in_their_terms(request, request.user)

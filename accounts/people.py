@@ -61,7 +61,7 @@ def owned_organisations(person: User) -> QuerySet[Organisation]:
 
 
 def is_confirmed(person: User) -> bool:
-    return EmailAddress.objects.filter(user=person, verified=True).exists()
+    return bool(EmailAddress.objects.filter(user=person, verified=True).exists())
 
 
 def confirm_email(person: User) -> None:

@@ -62,7 +62,7 @@ def finish_mfa(*, mfa_token: str, code: str) -> dict[str, Any]:
 def _check_password(request: HttpRequest, email: str, password: str) -> User:
     limit(request, "login", per_minute=30)
     try:
-        person = get_adapter(request).authenticate(request, email=email.lower(), password=password)
+        person: User | None = get_adapter(request).authenticate(request, email=email.lower(), password=password)
     except ValidationError as refused:
         # allauth counts failures for each address; this is how it says that there were too many.
         raise TooMany(refused.messages[0], retry_after_s=300) from None

@@ -6,7 +6,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.adapter import get_adapter as get_social_adapter
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -18,6 +18,7 @@ from accounts.access import get_organisation, require_person
 from accounts.forms import OrganisationForm, ProfileForm
 from accounts.middleware import act_for, choose_organisation, may_act_for_customers
 from accounts.models import ApiSignIn, Organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from lib.clock import now
 from lib.errors import Forbidden, NotFound
@@ -25,7 +26,7 @@ from lib.ids import decode_id
 
 
 @require_http_methods(["GET", "POST"])
-def show_account(request: HttpRequest) -> HttpResponse:
+def show_account(request: Request) -> HttpResponse:
     person = require_person(request.actor)
     form = ProfileForm(request.POST or None, instance=person)
     if request.method == "POST" and form.is_valid():
@@ -37,7 +38,7 @@ def show_account(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_security(request: HttpRequest) -> HttpResponse:
+def show_security(request: Request) -> HttpResponse:
     person = require_person(request.actor)
     live = ApiSignIn.objects.filter(user=person, revoked_at=None, expires_at__gt=now()).order_by("-refreshed_at")
     context = {
@@ -51,7 +52,7 @@ def show_security(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def end_sign_in(request: HttpRequest, sign_in_id: str) -> HttpResponse:
+def end_sign_in(request: Request, sign_in_id: str) -> HttpResponse:
     person = require_person(request.actor)
     tokens.end(get_object_or_404(ApiSignIn, pk=decode_id("sgn", sign_in_id), user=person))
     messages.success(request, _("This sign-in has ended."))
@@ -59,18 +60,16 @@ def end_sign_in(request: HttpRequest, sign_in_id: str) -> HttpResponse:
 
 
 @require_POST
-def switch_organisation(request: HttpRequest) -> HttpResponse:
+def switch_organisation(request: Request) -> HttpResponse:
     """Work in another of one's organisations from now on."""
-    require_person(request.actor)
-    organisation = get_organisation(
-        actors.user(request.user), request.POST.get("organisation", ""), Permission.SEE_MEMBERS
-    )
+    own = actors.user(require_person(request.actor))
+    organisation = get_organisation(own, request.POST.get("organisation", ""), Permission.SEE_MEMBERS)
     choose_organisation(request.session, organisation)
     return redirect(_following(request))
 
 
 @require_POST
-def begin_acting(request: HttpRequest) -> HttpResponse:
+def begin_acting(request: Request) -> HttpResponse:
     """Staff: work on behalf of a customer until told otherwise. It stands in the customer's audit log."""
     person = require_person(request.actor)
     if not may_act_for_customers(person):
@@ -86,13 +85,13 @@ def begin_acting(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def end_acting(request: HttpRequest) -> HttpResponse:
+def end_acting(request: Request) -> HttpResponse:
     require_person(request.actor)
     act_for(request.session, None)
     return redirect("/")
 
 
-def _following(request: HttpRequest) -> str:
+def _following(request: Request) -> str:
     following = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(following, allowed_hosts={request.get_host()})
     return following if following and safe else "/"

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -27,6 +27,7 @@ from accounts.forms import InviteForm, KeyForm, OrganisationForm
 from accounts.middleware import choose_organisation
 from accounts.models import Member, Organisation, User
 from accounts.people import make_organisation
+from accounts.requests import Request
 from accounts.roles import Permission, Role
 from lib.errors import AppError
 from lib.forms import add_refusal
@@ -34,7 +35,7 @@ from lib.rate import limit
 
 
 @require_http_methods(["GET", "POST"])
-def show_organisation(request: HttpRequest) -> HttpResponse:
+def show_organisation(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_MEMBERS)
     may_rename = Permission.MANAGE_ORGANISATION in permissions_of(request.actor, organisation.pk)
     form = OrganisationForm(request.POST or None, instance=organisation)
@@ -51,7 +52,7 @@ def show_organisation(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def add_organisation(request: HttpRequest) -> HttpResponse:
+def add_organisation(request: Request) -> HttpResponse:
     person = require_person(request.actor)
     limit(person.pk.hex, "new-organisation", per_minute=5)
     form = OrganisationForm(request.POST)
@@ -64,7 +65,7 @@ def add_organisation(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def leave_organisation(request: HttpRequest) -> HttpResponse:
+def leave_organisation(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_MEMBERS)
     error = ""
     if request.method == "POST":
@@ -87,7 +88,7 @@ def leave_organisation(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def show_members(request: HttpRequest) -> HttpResponse:
+def show_members(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_MEMBERS)
     may_manage = Permission.MANAGE_MEMBERS in permissions_of(request.actor, organisation.pk)
     form = InviteForm(request.POST or None)
@@ -107,7 +108,7 @@ def show_members(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/members.html", context, status=422 if form.errors else 200)
 
 
-def _invite(request: HttpRequest, organisation: Organisation, form: InviteForm) -> bool:
+def _invite(request: Request, organisation: Organisation, form: InviteForm) -> bool:
     data = form.cleaned_data
     try:
         invitations.invite(organisation=organisation, email=data["email"], role=data["role"], actor=request.actor)
@@ -119,7 +120,7 @@ def _invite(request: HttpRequest, organisation: Organisation, form: InviteForm) 
 
 
 @require_POST
-def change_role(request: HttpRequest, member_id: str) -> HttpResponse:
+def change_role(request: Request, member_id: str) -> HttpResponse:
     member = get_member(request.actor, member_id, Permission.MANAGE_MEMBERS)
     organisations.change_role(member=member, role=request.POST.get("role", ""), actor=request.actor)
     messages.success(request, _("The role is changed."))
@@ -127,7 +128,7 @@ def change_role(request: HttpRequest, member_id: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def remove_member(request: HttpRequest, member_id: str) -> HttpResponse:
+def remove_member(request: Request, member_id: str) -> HttpResponse:
     member = get_member(request.actor, member_id, Permission.MANAGE_MEMBERS)
     if request.method == "POST":
         organisations.remove_member(member=member, actor=request.actor)
@@ -143,7 +144,7 @@ def remove_member(request: HttpRequest, member_id: str) -> HttpResponse:
 
 
 @require_POST
-def revoke_invitation(request: HttpRequest, invitation_id: str) -> HttpResponse:
+def revoke_invitation(request: Request, invitation_id: str) -> HttpResponse:
     invitation = get_invitation(request.actor, invitation_id, Permission.MANAGE_MEMBERS)
     invitations.revoke_invitation(invitation=invitation, actor=request.actor)
     messages.success(request, _("The invitation is revoked."))
@@ -151,7 +152,7 @@ def revoke_invitation(request: HttpRequest, invitation_id: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
+def accept_invitation(request: Request, token: str) -> HttpResponse:
     """The page of the mailed link. Who is not signed in signs in or up, and the link is remembered meanwhile."""
     limit(request, "invitation", per_minute=30)
     invitation = invitations.find_by_token(token)
@@ -174,7 +175,7 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def show_keys(request: HttpRequest) -> HttpResponse:
+def show_keys(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     offered = keys.scopes_for(request.actor, organisation)
     form = KeyForm(request.POST or None, offered=offered)
@@ -197,7 +198,7 @@ def show_keys(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
+def revoke_key(request: Request, key_id: str) -> HttpResponse:
     key = get_key(request.actor, key_id, Permission.MANAGE_KEYS)
     if request.method == "POST":
         keys.revoke_key(key=key, actor=request.actor)
@@ -213,7 +214,7 @@ def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
 
 
 @require_GET
-def show_audit(request: HttpRequest) -> HttpResponse:
+def show_audit(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_AUDIT)
     page = audit.page_of_entries(organisation.pk, limit=50, cursor=request.GET.get("cursor"))
     people = User.objects.filter(memberships__organisation=organisation)
@@ -223,7 +224,7 @@ def show_audit(request: HttpRequest) -> HttpResponse:
 
 
 def _confirm(
-    request: HttpRequest, *, title: str, lines: list[str], verb: str, back_url: str, error: str = ""
+    request: Request, *, title: str, lines: list[str], verb: str, back_url: str, error: str = ""
 ) -> HttpResponse:
     context = {"title": title, "lines": lines, "verb": verb, "back_url": back_url, "danger": True, "error": error}
     return render(request, "parts/confirm.html", context, status=409 if error else 200)

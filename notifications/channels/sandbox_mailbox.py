@@ -22,8 +22,8 @@ def _row(message: EmailMessage, to: str) -> SandboxMail:
     return SandboxMail(
         to=parseaddr(to)[1].lower(),
         sender=message.from_email,
-        subject=message.subject,
-        text=message.body,
+        subject=str(message.subject),
+        text=str(message.body),
         html=html_part(message),
     )
 
