@@ -1,0 +1,41 @@
+"""Small acts that tests of money begin with."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import requests
+
+from accounts.models import Organisation
+from billing import ledger
+from billing.accounts import Kind, account_of, wallet_of
+from billing.ledger import Leg
+from billing.models import Account, Payment
+
+
+def opening(currency: str = "USD") -> Account:
+    return account_of(None, Kind.OPENING, currency, label="tests")
+
+
+def fund(organisation: Organisation, amount: str, currency: str = "USD") -> Account:
+    """Money from nowhere into the organisation's wallet or credits."""
+    wallet = wallet_of(organisation, currency)
+    ledger.post([leg(opening(currency), wallet, amount, currency=currency)])
+    return wallet
+
+
+def leg(debit: Account, credit: Account, amount: str | Decimal, **columns: Any) -> Leg:
+    defaults = {"id": uuid4(), "currency": "USD", "source_type": "test", "source_id": "1"}
+    return Leg(debit=debit.pk, credit=credit.pk, amount=Decimal(amount), **{**defaults, **columns})
+
+
+def approve(approve_url: str, action: str = "approve") -> requests.Response:
+    """What the customer does on PayPal's page; the answer sends them back to us."""
+    page, _sign, token = approve_url.partition("?token=")
+    return requests.post(page, data={"token": token, "action": action}, timeout=10, allow_redirects=False)
+
+
+def sole_payment(organisation: Organisation) -> Payment:
+    return Payment.objects.get(organisation=organisation)
