@@ -23,7 +23,7 @@ def adapter_class(slug: str) -> type[Provider]:
 def adapter_for(slug: str, provider_account: ProviderAccount | None = None) -> Provider:
     """An adapter with the customer's own key, or with ours."""
     build = adapter_class(slug)
-    key = unseal(provider_account.sealed_key) if provider_account else settings.PROVIDER_KEYS.get(slug, "")
+    key = unseal(bytes(provider_account.sealed_key)) if provider_account else settings.PROVIDER_KEYS.get(slug, "")
     return build(Account(key=key, base_url=settings.PROVIDER_URLS.get(slug, "")))  # type: ignore[call-arg]  # protocol
 
 

@@ -116,7 +116,13 @@ def write_offers(
     `complete` withdraws what is not named; otherwise that is marked unlisted, and withdrawn when it was last seen before
     `keep_since`. `withdraw_unnamed=False` leaves everything else alone: the rows are a part of the provider's offers.
     """
-    facts = {"provider": provider, "source": source, "at": at, "complete": complete, "keep_since": keep_since}
+    facts: dict[str, Any] = {
+        "provider": provider,
+        "source": source,
+        "at": at,
+        "complete": complete,
+        "keep_since": keep_since,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.offers'), hashtext(%s))", [provider])
         seen = _stage(cursor, rows)

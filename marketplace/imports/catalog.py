@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -41,7 +42,7 @@ def import_catalog(path: Path, summary: Summary, observed_at: datetime | None = 
             if not set(reader.fieldnames or ()) >= NEEDED:
                 yield f"{file.name}: not a catalogue of this format, left alone"
                 continue
-            rows = _unique(_offers_of(reader, at, summary), summary)
+            rows = _numbered(_offers_of(reader, at, summary))
             written = write_offers(
                 slug, Offer.Source.CATALOG, rows, at=at, complete=True, keep_since=at, keep_prices=False
             )
@@ -49,14 +50,13 @@ def import_catalog(path: Path, summary: Summary, observed_at: datetime | None = 
         yield f"{file.name}: {written.seen:,} offers ({written.new:,} new, {written.changed:,} changed)"
 
 
-def _unique(rows: Iterable[OfferRow], summary: Summary) -> Iterator[OfferRow]:
-    seen: set[tuple[str, str]] = set()
+def _numbered(rows: Iterable[OfferRow]) -> Iterator[OfferRow]:
+    """Some files name a type in a zone twice with different prices: both are kept, the later one as "…#2"."""
+    seen: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if (row[1], row[2]) in seen:
-            summary.left_out["named twice"] += 1
-            continue
-        seen.add((row[1], row[2]))
-        yield row
+        key = (row[1], row[2])
+        seen[key] += 1
+        yield row if seen[key] == 1 else (row[0], f"{row[1]}#{seen[key]}", *row[2:])
 
 
 def _offers_of(rows: Iterable[Mapping[str, str]], at: datetime, summary: Summary) -> Iterator[OfferRow]:
@@ -118,7 +118,7 @@ def _ref(row: Mapping[str, str], name: str, count: int) -> str:
         row.get("AvailabilityZone"),
         row.get("Generation"),
     )
-    return "|".join(part or "" for part in parts)[:200]
+    return "|".join(part or "" for part in parts)[:196]
 
 
 @lru_cache(maxsize=4096)

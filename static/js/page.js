@@ -26,8 +26,9 @@ function letToastsLeave(root) {
 document.addEventListener("click", closeMenusOutside);
 document.addEventListener("keydown", closeMenuByKey);
 document.addEventListener("htmx:beforeSwap", (event) => {
-  // A refused form comes back as 422 with its errors beside the fields: show it.
-  if (event.detail.xhr.status === 422) Object.assign(event.detail, { shouldSwap: true, isError: false });
+  // A refused form comes back as 422 with its errors beside the fields; other refusals say where they are shown.
+  const { xhr } = event.detail;
+  if (xhr.status === 422 || xhr.getResponseHeader("HX-Retarget")) Object.assign(event.detail, { shouldSwap: true, isError: false });
 });
 letToastsLeave(document);
 startTheme();

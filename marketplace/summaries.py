@@ -1,0 +1,129 @@
+"""Counts and lowest prices by model and by provider, from the snapshot: for lists, tiles and the landing page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from django.utils.translation import gettext as _
+
+from lib.clock import now
+from lib.errors import NotFound
+from marketplace.gpus import CPU, GpuFacts, models_by_slug
+from marketplace.models import Offer
+from marketplace.offers import HIDDEN, STALE
+from marketplace.snapshot import KINDS, MICROS, SOURCES, Column, Snapshot, current
+
+LIVE = SOURCES.index(Offer.Source.LIVE)
+LIST_PRICE = SOURCES.index(Offer.Source.LIST_PRICE)
+ON_DEMAND = KINDS.index(Offer.Kind.ON_DEMAND)
+SPOT = KINDS.index(Offer.Kind.SPOT)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """Prices are USD per GPU-hour; medians and lows are of live offers that are not too old."""
+
+    model: GpuFacts
+    live_offers: int
+    lowest: Decimal | None
+    median: Decimal | None
+    lowest_spot: Decimal | None
+    lowest_list_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFigures:
+    live_offers: int
+    live_gpus: int
+    live_providers: int
+    listed_providers: int
+    models: int
+
+
+def summarise_models(snapshot: Snapshot | None = None) -> list[ModelSummary]:
+    """Every model that anybody offers now, those with most live offers first."""
+    snapshot = snapshot or current()
+    ranked = _ranked(snapshot)
+    found = []
+    for n, gpu in enumerate(snapshot.gpus):
+        model = models_by_slug().get(gpu)
+        if model is not None and gpu != CPU:
+            part = slice(int(snapshot.starts[n]), int(snapshot.starts[n + 1]))
+            found.append(_summarise(snapshot, part, model, ranked[part]))
+    seen = [one for one in found if one.live_offers or one.lowest_list_price is not None]
+    return sorted(seen, key=lambda one: (-one.live_offers, one.model.name))
+
+
+def get_model(slug: str) -> GpuFacts:
+    """Raises NotFound."""
+    model = models_by_slug().get(slug)
+    if model is None:
+        raise NotFound(_("There is no such GPU model."))
+    return model
+
+
+def summarise_model(model: GpuFacts, snapshot: Snapshot | None = None) -> ModelSummary:
+    snapshot = snapshot or current()
+    parts = snapshot.slices(frozenset({model.slug}))
+    part = parts[0] if parts else slice(0, 0)
+    return _summarise(snapshot, part, model, _ranked(snapshot)[part])
+
+
+def market_figures(snapshot: Snapshot | None = None) -> MarketFigures:
+    snapshot = snapshot or current()
+    columns = snapshot.columns
+    cards = columns["gpu"] != (snapshot.gpus.index(CPU) if CPU in snapshot.gpus else -1)
+    live = (columns["source"] == LIVE) & (columns["seen"] >= now().timestamp() - HIDDEN.total_seconds())
+    available = np.nan_to_num(columns["available"][live & cards].astype(float), nan=1.0)
+    listed = columns["source"] == LIST_PRICE
+    return MarketFigures(
+        live_offers=int(np.count_nonzero(live)),
+        live_gpus=int(np.sum(available * columns["gpu_count"][live & cards])),
+        live_providers=len(np.unique(columns["provider"][live])),
+        listed_providers=len(np.unique(columns["provider"][listed])),
+        models=len(np.unique(columns["gpu"][live & cards])),
+    )
+
+
+def offers_by_provider(snapshot: Snapshot | None = None) -> dict[str, dict[str, int]]:
+    """How many offers of each source a provider has: {"vast": {"live": 120}}."""
+    snapshot = snapshot or current()
+    codes = snapshot.columns["provider"] * len(SOURCES) + snapshot.columns["source"]
+    counts = np.bincount(codes, minlength=len(snapshot.providers) * len(SOURCES)).reshape(-1, len(SOURCES))
+    return {
+        facts.slug: {source: int(n) for source, n in zip(SOURCES, row, strict=True) if n}
+        for facts, row in zip(snapshot.providers, counts, strict=True)
+    }
+
+
+def _ranked(snapshot: Snapshot) -> Column:
+    """Live, verified or not, and young enough for medians."""
+    columns = snapshot.columns
+    young: Column = columns["seen"] >= now().timestamp() - STALE.total_seconds()
+    ranked: Column = (columns["source"] == LIVE) & young
+    return ranked
+
+
+def _summarise(snapshot: Snapshot, part: slice, model: GpuFacts, ranked: Column) -> ModelSummary:
+    columns = snapshot.columns
+    per_gpu = columns["price"][part] // columns["gpu_count"][part]
+    kinds, listed = columns["kind"][part], columns["source"][part] == LIST_PRICE
+    on_demand = per_gpu[ranked & (kinds == ON_DEMAND)]
+    return ModelSummary(
+        model=model,
+        live_offers=int(np.count_nonzero(ranked)),
+        lowest=_lowest(on_demand),
+        median=_usd(int(np.median(on_demand))) if len(on_demand) else None,
+        lowest_spot=_lowest(per_gpu[ranked & (kinds == SPOT)]),
+        lowest_list_price=_lowest(per_gpu[listed & (kinds == ON_DEMAND)]),
+    )
+
+
+def _lowest(micros: Column) -> Decimal | None:
+    return _usd(int(micros.min())) if len(micros) else None
+
+
+def _usd(micros: int) -> Decimal:
+    return Decimal(micros) / MICROS
