@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -58,6 +59,8 @@ def idempotent(view: View) -> View:
         return Status(status, answer)
 
     header: Any = Header(..., alias="Idempotency-Key", max_length=120, description=DESCRIPTION)
+    # Ninja resolves annotations where the function was made, which for the wrapper would be this module.
+    answer_once.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
     contribute_operation_args(answer_once, ARGUMENT, str, header)
     return answer_once
 
