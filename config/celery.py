@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -37,3 +39,10 @@ app.conf.task_routes = {
 # A tick that waited longer than its period is worth nothing: the next one does its work.
 for entry in app.conf.beat_schedule.values():
     entry["options"] = {"expires": max(2.0, float(entry["schedule"]))}
+
+
+@worker_ready.connect
+def ingest_at_once(sender: Any, **_: Any) -> None:
+    """Beat's first ingestion is a whole period away, and who has just started it all waits for offers to look at."""
+    if "work" in sender.app.amqp.queues.consume_from:
+        app.send_task("marketplace.tasks.ingest_offers", expires=30)
