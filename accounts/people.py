@@ -38,9 +38,14 @@ def welcome(person: User, request: HttpRequest) -> Organisation:
     """Somebody has just signed up: they join whoever invited them here, or get an organisation of their own."""
     with transaction.atomic():
         organisation = accept_at_sign_up(person, request.session) or make_organisation(person)
-        for path in settings.ON_SIGN_UP:
-            import_string(path)(request=request, person=person, organisation=organisation)
+        tell_sign_up(request, person, organisation)
     return organisation
+
+
+def tell_sign_up(request: HttpRequest, person: User, organisation: Organisation) -> None:
+    """Other parts follow a sign-up, on pages and by API, through settings.ON_SIGN_UP."""
+    for path in settings.ON_SIGN_UP:
+        import_string(path)(request=request, person=person, organisation=organisation)
 
 
 def join_or_make_person(*, email: str, name: str) -> tuple[User, Organisation]:

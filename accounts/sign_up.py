@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.people import make_person
+from accounts.people import make_person, tell_sign_up
 from lib.errors import AppError, Invalid
 
 
@@ -29,7 +29,8 @@ def sign_up(request: HttpRequest, *, email: str, password: str, name: str = "") 
     address = EmailAddress(user=None, email=email)  # of nobody: allauth then mails that there is an account
     if not EmailAddress.objects.filter(email=email).exists():
         try:
-            person, _organisation = make_person(email=email, password=password, name=name)
+            person, organisation = make_person(email=email, password=password, name=name)
+            tell_sign_up(request, person, organisation)
             address = EmailAddress.objects.get_primary(person)
         except IntegrityError:
             pass  # somebody was a moment faster
