@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.core.cache import cache
 from django.http import HttpRequest
-from ninja import Path, Query, Router
+from ninja import Field, Query, Router
 
 from lib.errors import Invalid
 from lib.money import money_json
@@ -35,6 +35,10 @@ from marketplace.schemas import (
 )
 from marketplace.summaries import get_model, summarise_model
 
+SearchText = Annotated[str, Field(max_length=300)]
+Days = Annotated[int, Field(ge=1, le=2000)]
+OfferId = Annotated[str, Field(max_length=60)]
+
 router = Router(tags=["market"], auth=None)
 FEATURED = 12
 FEATURED_S = 60
@@ -43,7 +47,7 @@ FEATURED_S = 60
 @router.get("/providers/featured", response=FeaturedOut, summary="The best rentable offers, at most a minute old")
 def list_featured(request: HttpRequest) -> dict[str, Any]:
     limit(request, "market", per_minute=600)
-    found = cache.get("market:featured")
+    found: dict[str, Any] | None = cache.get("market:featured")
     if found is None:
         page = search.browse(OfferQuery(rentable=True, limit=FEATURED))
         found = {"items": [show_offer(row) for row in page.offers]}
@@ -58,7 +62,7 @@ def browse(request: HttpRequest, filters: Query[OfferFilters]) -> dict[str, Any]
 
 
 @router.get("/gpus/search", response=ModelsOut, summary="Models by name, with what they cost now")
-def search_gpus(request: HttpRequest, q: str = Query("", max_length=300)) -> dict[str, Any]:
+def search_gpus(request: HttpRequest, q: SearchText = "") -> dict[str, Any]:
     limit(request, "market", per_minute=600)
     return {"items": [show_model(summarise_model(model)) for model in _models(q)]}
 
@@ -79,8 +83,8 @@ def _models(text: str) -> list[GpuFacts]:
 def show_model_history(
     request: HttpRequest,
     model: str,
-    days: int = Query(30, ge=1, le=2000),
-    kind: Offer.Kind = Query(Offer.Kind.ON_DEMAND),  # noqa: B008  (how Ninja declares a parameter)
+    days: Days = 30,
+    kind: Offer.Kind = Offer.Kind.ON_DEMAND,
 ) -> dict[str, Any]:
     limit(request, "market", per_minute=300)
     found = get_model(model)
@@ -88,7 +92,7 @@ def show_model_history(
 
 
 @router.get("/offers/{offer_id}", response=OfferDetailOut, summary="One offer with the changes of its price")
-def show_offer_detail(request: HttpRequest, offer_id: str = Path(..., max_length=60)) -> dict[str, Any]:
+def show_offer_detail(request: HttpRequest, offer_id: OfferId) -> dict[str, Any]:
     limit(request, "market", per_minute=600)
     offer = get_offer(offer_id)
     changes = [
@@ -102,7 +106,7 @@ def show_offer_detail(request: HttpRequest, offer_id: str = Path(..., max_length
 
 
 @router.post("/offers/{offer_id}/quote", response=QuoteOut, summary="Read the price again and hold it for 60 s")
-def quote(request: HttpRequest, offer_id: str = Path(..., max_length=60)) -> dict[str, Any]:
+def quote(request: HttpRequest, offer_id: OfferId) -> dict[str, Any]:
     limit(request, "quote", per_minute=30)
     held = make_quote(offer_id)
     return {

@@ -112,7 +112,8 @@ def parse_query(given: Mapping[str, Any]) -> OfferQuery:
     values["disk_gb"] = reader.number("disk_gb", high=1_000_000) or 0.0
     values["egress_gb"] = reader.number("egress_gb", high=10_000_000) or 0.0
     for name in ("provider", "not_provider"):
-        values[name] = reader.check(name, partial(_providers, reader.words(name)), ())
+        nobody: tuple[str, ...] = ()
+        values[name] = reader.check(name, partial(_providers, reader.words(name)), nobody)
     for name in ("region", "not_region"):
         values[name] = reader.words(name)
     values["kind"] = reader.choices("kind", Offer.Kind.values)

@@ -11,7 +11,8 @@ from lib.money import money_json
 from marketplace.gpus import GpuFacts
 from marketplace.history import PriceSpan
 from marketplace.queries import RANKINGS, SORTS
-from marketplace.search import OfferPage, OfferRow
+from marketplace.rows import OfferRow
+from marketplace.search import OfferPage
 from marketplace.summaries import ModelSummary
 
 
