@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import HeaderEx, P, QueryEx, Router
+from ninja import HeaderEx, P, QueryEx, Router, Status
 
 from accounts.access import current_organisation
 from accounts.actor import Actor
@@ -33,10 +33,10 @@ def list_configs(request: HttpRequest, limit: int = 50, cursor: str | None = Non
 
 
 @router.post("config/pods/", response={201: dict[str, Any]})
-def create_config(request: HttpRequest, body: s.ConfigIn) -> tuple[int, dict[str, Any]]:
+def create_config(request: HttpRequest, body: s.ConfigIn) -> Status[dict[str, Any]]:
     organisation = current_organisation(request.actor, Permission.RUN_PODS)
     columns = _columns(request.actor, organisation, body)
-    return 201, s.show_config(configs.create_config(organisation=organisation, actor=request.actor, **columns))
+    return Status(201, s.show_config(configs.create_config(organisation=organisation, actor=request.actor, **columns)))
 
 
 @router.get("config/pods/{config_id}")
@@ -52,9 +52,9 @@ def change_config(request: HttpRequest, config_id: str, body: s.ConfigPatch) -> 
 
 
 @router.delete("config/pods/{config_id}", response={204: None})
-def archive_config(request: HttpRequest, config_id: str) -> tuple[int, None]:
+def archive_config(request: HttpRequest, config_id: str) -> Status[None]:
     configs.archive_config(access.get_config(request.actor, config_id, Permission.RUN_PODS))
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("deployment/configs")
@@ -79,7 +79,7 @@ def validate(request: HttpRequest, body: s.ChoiceIn) -> dict[str, Any]:
 @router.post("deployment/deploy", response={201: dict[str, Any]})
 def deploy(
     request: HttpRequest, body: s.DeployIn, key: HeaderEx[str, P(alias="Idempotency-Key", max_length=120)] = ""
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Needs the header `Idempotency-Key`: sending it again answers the same pod."""
     config, offer = _choice(request.actor, body, Permission.RUN_PODS)
     pod = deployment.deploy(
@@ -90,7 +90,7 @@ def deploy(
         idempotency_key=key,
         expected_price_per_hour=body.expected_price_per_hour,
     )
-    return 201, s.show_pod_with_places(pod)
+    return Status(201, s.show_pod_with_places(pod))
 
 
 @router.post("deployment/activate/{config_id}")
@@ -195,13 +195,13 @@ def list_provider_accounts(request: HttpRequest, limit: int = 50, cursor: str | 
 
 
 @router.post("provider-accounts/", response={201: dict[str, Any]})
-def add_provider_account(request: HttpRequest, body: s.ProviderAccountIn) -> tuple[int, dict[str, Any]]:
+def add_provider_account(request: HttpRequest, body: s.ProviderAccountIn) -> Status[dict[str, Any]]:
     """The key is tried at the provider first, and kept encrypted; it is never shown again."""
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     account = provider_accounts.add_account(
         organisation=organisation, provider_slug=body.provider, key=body.key, name=body.name, actor=request.actor
     )
-    return 201, s.show_provider_account(account)
+    return Status(201, s.show_provider_account(account))
 
 
 @router.get("provider-accounts/{account_id}")
@@ -218,11 +218,11 @@ def change_provider_account(request: HttpRequest, account_id: str, body: s.Provi
 
 
 @router.delete("provider-accounts/{account_id}", response={204: None})
-def remove_provider_account(request: HttpRequest, account_id: str) -> tuple[int, None]:
+def remove_provider_account(request: HttpRequest, account_id: str) -> Status[None]:
     """Refused while pods of this account run."""
     account = access.get_provider_account(request.actor, account_id)
     provider_accounts.remove_account(account, actor=request.actor)
-    return 204, None
+    return Status(204, None)
 
 
 def _columns(actor: Actor, organisation: Organisation, body: s.ConfigIn) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,16 +12,15 @@ import requests
 if TYPE_CHECKING:
     from accounts.models import Organisation
     from pods.models import PodConfig
+    from tests.people import Person
     from tests.pods.driving import Bench
 
 IMAGE = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime"
 
 
 @pytest.fixture
-def bench(settings: Any, request: pytest.FixtureRequest) -> Callable[..., Bench]:
+def bench(settings: Any, db: None) -> Callable[..., Bench]:
     """`bench("vast")`: a quick peer without instances or faults, its offers in our market."""
-    if "transactional_db" not in request.fixturenames:
-        request.getfixturevalue("db")
     from tests.pods.driving import Bench
     from tests.pods.market import make_provider, peer_url
 
@@ -35,24 +35,23 @@ def bench(settings: Any, request: pytest.FixtureRequest) -> Callable[..., Bench]
 
 
 @pytest.fixture
-def renter(request: pytest.FixtureRequest) -> Organisation:
-    """An organisation on the Free plan, with an owner and 50 USD."""
-    if "transactional_db" not in request.fixturenames:
-        request.getfixturevalue("db")
-    from tests.pods.market import make_renter
+def renter(organisation: Organisation, owner: Person) -> Organisation:
+    """The organisation of the cast, on the Free plan, with 50 USD."""
+    from billing import seeds
+    from tests.pods.market import fund
 
-    return make_renter()
+    seeds.seed()
+    fund(organisation, Decimal(50))
+    return organisation
 
 
 @pytest.fixture
-def config_of(renter: Organisation) -> Callable[..., PodConfig]:
+def config_of(renter: Organisation, owner: Person) -> Callable[..., PodConfig]:
     """A configuration of the renter on a card that the peers have."""
-    from accounts import actor
     from pods.configs import create_config
 
     def make(**columns: Any) -> PodConfig:
-        person = actor.user(renter.members.get())
         fields = {"name": "job", "image": IMAGE, "gpu_query": "rtx 4090", "disk_gb": 20, **columns}
-        return create_config(organisation=renter, actor=person, **fields)
+        return create_config(organisation=renter, actor=owner.actor, **fields)
 
     return make

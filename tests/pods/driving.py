@@ -44,7 +44,7 @@ class Bench:
 
 
 def deploy(config: PodConfig, offer: Any = None, key: str = "once", **options: Any) -> Pod:
-    person = actor.user(config.organisation.members.get())
+    person = actor.user(config.organisation.members.earliest("date_joined"))
     return deployment.deploy(
         organisation=config.organisation, config=config, offer=offer, actor=person, idempotency_key=key, **options
     )

@@ -9,9 +9,8 @@ from uuid import uuid4
 
 import requests
 
-from accounts.models import Member, Organisation, User
-from accounts.roles import Role
-from billing import ledger, seeds
+from accounts.models import Organisation
+from billing import ledger
 from billing.accounts import Kind, platform_account, wallet_of
 from lib.local.ports import LOOPBACK, free_port
 from lib.local.process import Program
@@ -64,16 +63,6 @@ def make_provider(slug: str) -> Provider:
         )  # fmt: skip
     ingest_provider(slug)
     return provider
-
-
-def make_renter() -> Organisation:
-    """An organisation on the Free plan, with an owner and 50 USD."""
-    seeds.seed()
-    organisation = Organisation.objects.create(name="Renter")
-    person = User.objects.create_user(email=f"{uuid4().hex[:8]}@example.org", password="a long password")
-    Member.objects.create(organisation=organisation, user=person, role=Role.OWNER)
-    fund(organisation, Decimal(50))
-    return organisation
 
 
 def fund(organisation: Organisation, amount: Decimal, currency: str = "USD") -> None:

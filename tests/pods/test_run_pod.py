@@ -180,4 +180,4 @@ def _alive(desk: Bench, ref: str) -> bool:
 def _owner(pod: Pod) -> Any:
     from accounts import actor
 
-    return actor.user(pod.organisation.members.get())
+    return actor.user(pod.organisation.members.earliest("date_joined"))

@@ -271,4 +271,4 @@ def _stumble(pod: Pod) -> float:
 def _owner(pod: Pod) -> Any:
     from accounts import actor
 
-    return actor.user(pod.organisation.members.get())
+    return actor.user(pod.organisation.members.earliest("date_joined"))

@@ -57,7 +57,7 @@ async def texts(communicator: WebsocketCommunicator) -> list[str]:
 
 @sync_to_async
 def owner(pod: Pod) -> User:
-    return pod.organisation.members.get()
+    return pod.organisation.members.earliest("date_joined")
 
 
 async def test_a_member_sees_the_last_lines_and_then_the_live_ones(pod: Pod) -> None:
