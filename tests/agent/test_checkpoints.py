@@ -13,7 +13,7 @@ from catalyst.agent.protocol import CHUNK_MAX_BYTES
 from tests.agent.conftest import Agent
 from tests.agent.control_plane import ControlPlane
 
-COUNT = ["python3", "-m", "catalyst.agent.jobs.count", "--rate", "50", "--checkpoint-every", "10"]
+COUNT = ["catalyst-job:count", "--rate", "50", "--checkpoint-every", "10"]
 BIG = """
 import os, random
 folder = os.environ['CATALYST_CHECKPOINT_DIR']

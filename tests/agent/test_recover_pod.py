@@ -15,7 +15,7 @@ import pytest
 from tests.agent.conftest import Agent, ended
 from tests.agent.control_plane import ControlPlane
 
-COUNT = ["python3", "-m", "catalyst.agent.jobs.count", "--rate", "50", "--checkpoint-every", "10"]
+COUNT = ["catalyst-job:count", "--rate", "50", "--checkpoint-every", "10"]
 
 
 def checksum(step: int) -> str:
@@ -127,7 +127,7 @@ def test_the_pod_does_not_feel_that_the_control_plane_is_away(pod: str, agent: A
     assert agent.status(pod) == before
     numbers = [line["n"] for line in plane.lines(pod)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert plane.of("beat", **{"from": agent.node})[-1]["seq"] > beats
+    plane.wait(lambda: plane.of("beat", **{"from": agent.node})[-1]["seq"] > beats, "beat with a higher number")
 
 
 def test_a_state_is_told_until_it_is_acknowledged(pod: str, agent: Agent, plane: ControlPlane) -> None:

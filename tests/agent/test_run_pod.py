@@ -14,7 +14,7 @@ import pytest
 from tests.agent.conftest import Agent, ended
 from tests.agent.control_plane import ControlPlane, spec
 
-COUNT = ["python3", "-m", "catalyst.agent.jobs.count", "--rate", "50"]
+COUNT = ["catalyst-job:count", "--rate", "50"]
 SERVE = "import os, socket; s = socket.create_server(('127.0.0.1', int(os.environ['PORT_8000']))); print('up'); s.accept(); s.accept()"
 
 

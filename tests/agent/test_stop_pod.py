@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.agent.conftest import Agent, ended
 from tests.agent.control_plane import ControlPlane
 
-COUNT = ["python3", "-m", "catalyst.agent.jobs.count", "--rate", "50", "--checkpoint-every", "1000"]
+COUNT = ["catalyst-job:count", "--rate", "50", "--checkpoint-every", "1000"]
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )

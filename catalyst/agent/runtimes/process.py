@@ -23,7 +23,7 @@ from catalyst.agent.runtimes.base import CannotRun, Launch, Order, contract, def
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 JOBS = Path(__file__).resolve().parents[1] / "jobs"
-JOBS_MODULE = "catalyst.agent.jobs."
+JOB_PREFIX = "catalyst-job:"
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/sys")
 DEVICES = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 BUBBLEWRAP_LEVELS = 2  # its monitor, and the first process of the namespace
@@ -152,15 +152,15 @@ class ProcessRuntime:
 
 
 def ship_job(command: list[str], source: Path, seen: Path | str) -> list[str]:
-    """`python -m catalyst.agent.jobs.X` works everywhere: our file is put into `source`, which the pod knows as `seen`."""
-    if len(command) < 3 or command[1] != "-m" or not command[2].startswith(JOBS_MODULE):
+    """`catalyst-job:X` is a job that the agent brings along: its file is put into `source`, which the pod sees as `seen`."""
+    if not command or not command[0].startswith(JOB_PREFIX):
         return list(command)
-    name = command[2].removeprefix(JOBS_MODULE) + ".py"
+    name = command[0].removeprefix(JOB_PREFIX) + ".py"
     if "/" in name or not (JOBS / name).is_file():
-        raise CannotRun(f"no job {command[2]}")
+        raise CannotRun(f"no job {command[0]}")
     shutil.copyfile(JOBS / name, source / name)
     (source / name).chmod(0o644)
-    return [command[0], f"{seen}/{name}", *command[3:]]
+    return ["python3", f"{seen}/{name}", *command[1:]]
 
 
 def rlimits(limits: Limits, user: User | None, *, gpus: int) -> dict[str, int]:
