@@ -238,19 +238,19 @@ def create_invitation(request: Request, body: InvitationIn) -> Status[dict[str, 
     return Status(201, show_invitation(row))
 
 
-@router.delete("invitations/{invitation_id}", response={204: None})
-def revoke_invitation(request: Request, invitation_id: str) -> Status[None]:
-    invitation = get_invitation(request.actor, invitation_id, Permission.MANAGE_MEMBERS)
-    invitations.revoke_invitation(invitation=invitation, actor=request.actor)
-    return Status(204, None)
-
-
 @router.post("invitations/accept", response=OrganisationOut)
 def accept_invitation(request: Request, body: AcceptIn) -> dict[str, Any]:
     person = require_person(request.actor)
     rate.limit(request, "invitation", per_minute=20)
     member = invitations.accept(invitation=invitations.find_by_token(body.token), person=person)
     return show_organisation(member.organisation, member.role)
+
+
+@router.delete("invitations/{invitation_id}", response={204: None})
+def revoke_invitation(request: Request, invitation_id: str) -> Status[None]:
+    invitation = get_invitation(request.actor, invitation_id, Permission.MANAGE_MEMBERS)
+    invitations.revoke_invitation(invitation=invitation, actor=request.actor)
+    return Status(204, None)
 
 
 @router.get("auth/api-keys", response=KeyPage, tags=["auth"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -28,7 +28,11 @@ class AppErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        answer = self.get_response(request)
+        if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED and wants_json(request):
+            refusal = AppError(_("This address does not take this method."), code="method_not_allowed", status=405)
+            return JsonResponse(refusal.as_dict(), status=405, headers={"Allow": answer.headers.get("Allow", "")})
+        return answer
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
@@ -101,8 +105,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def locked_out(request: HttpRequest, *_credentials: object) -> HttpResponse:
     """What axes answers after too many wrong passwords for one account from one address."""
-    cool_off = settings.AXES_COOLOFF_TIME
-    seconds = int(cool_off.total_seconds()) if isinstance(cool_off, timedelta) else 900
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     message = _("Too many failed sign-ins. Try again in %(n)d minutes, or reset your password.") % {"n": seconds // 60}
     return error_answer(request, TooMany(message, retry_after_s=seconds))
 
