@@ -34,10 +34,11 @@ VISITORS: tuple[Place, ...] = ((_("Plans"), "enrollment:plans"),)
 CUSTOMERS: tuple[Place, ...] = (
     (_("Dashboard"), "console:dashboard"),
     (_("Market"), "marketplace:market"),
-    (_("Pods"), "pods:list"),
-    (_("Billing"), "billing:overview"),
+    (_("Pods"), "console:pods"),
+    (_("Nodes"), "console:nodes"),
+    (_("Billing"), "billing:home"),
 )
-STAFF: tuple[Place, ...] = ((_("Nodes"), "catalyst:nodes"), (_("Staff"), "console:staff"))
+STAFF: tuple[Place, ...] = ((_("Staff"), "console:staff"),)
 PERSON: tuple[Place, ...] = (
     (_("Account"), "accounts:account"),
     (_("Organisation"), "accounts:organisation"),

@@ -52,7 +52,8 @@ class Site:
             raise AssertionError("The installation did not start:\n" + "".join(self.output))
 
     def _read(self) -> None:
-        assert self._process and self._process.stdout
+        assert self._process
+        assert self._process.stdout
         for line in self._process.stdout:
             self.output.append(line)
             if found := RUNS_AT.search(re.sub(r"\x1b\[[0-9;]*m", "", line)):
