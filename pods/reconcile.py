@@ -62,7 +62,7 @@ def reconcile(pod_id: UUID) -> bool:
     try:
         due_in = work_on(pod)
     except LeaseLost:
-        return True
+        leases.release(pod, due_in=SOON_S)  # changes nothing when it is somebody else's by now
     except ProviderError as failure:
         leases.release_failed(pod, failure.message, longest=LONGEST_BACKOFF_S)
     except Exception as error:
@@ -142,6 +142,7 @@ def _start_kept(pod: Pod, kept: Placement) -> float:
     try:
         places.resume_kept(pod, kept)
     except metering.OutOfFunds:
+        _reload(pod)
         _switch(pod, S.FAILED, Reason.NO_FUNDS, _("The balance does not pay for the first minutes."))
     return AGAIN
 
@@ -160,6 +161,7 @@ def _reserve(pod: Pod, offer: Offer) -> float:
         if places.reserve(pod, offer) is None:
             raise LeaseLost
     except metering.OutOfFunds:
+        _reload(pod)  # what was written was undone
         message = _("The balance does not pay for the first minutes.")
         if pod.status == S.QUEUED:
             _switch(pod, S.FAILED, Reason.NO_FUNDS, message)
