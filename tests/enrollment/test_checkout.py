@@ -1,0 +1,155 @@
+"""From a plan to a paid and activated account, through the pages, with PayPal's stand-in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from django.core import mail
+from django.test import Client
+
+from accounts.models import User
+from billing import seeds as billing_seeds
+from billing.models import Payment, Subscription
+from billing.wallet import balances
+from enrollment.models import Enrolment
+from enrollment.states import EnrolmentStatus
+from pods import seeds as pod_seeds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FORM = {
+    "plan": "pro",
+    "name": "Ana",
+    "email": "ana@example.com",
+    "country": "EC",
+    "identity_kind": "cedula",
+    "identity": "1710034065",
+    "terms": "on",
+}
+
+
+@pytest.fixture(autouse=True)
+def _plans(settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    billing_seeds.seed()
+    pod_seeds.seed()
+
+
+def approve(approve_url: str) -> str:
+    """What a person does on PayPal's page. Answers the address to which PayPal sends them back."""
+    token = re.search(r"token=([\w-]+)", approve_url)
+    assert token
+    page = requests.get(approve_url, timeout=5)
+    action = re.search(r'<form[^>]*action="([^"]*)"', page.text)
+    assert action, page.text
+    fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', page.text))
+    answer = requests.post(
+        requests.compat.urljoin(approve_url, action.group(1).replace("&amp;", "&")),
+        data=fields | {"action": "approve", "choice": "approve"},
+        allow_redirects=False,
+        timeout=5,
+    )
+    assert answer.status_code in {302, 303}, answer.text
+    return answer.headers["Location"]
+
+
+def mailed_key() -> str:
+    found = re.search(r"act_[\w-]+", str(mail.outbox[-1].body))
+    assert found
+    return found.group(0)
+
+
+def local(url: str) -> str:
+    return re.sub(r"^https?://[^/]+", "", url)
+
+
+def test_a_paid_plan_becomes_an_active_account(client: Client, peer: Callable[[str], Any]) -> None:
+    peer("paypal")
+    answer = client.post("/checkout/", FORM)
+    assert answer.status_code == 302, answer.content.decode()[:3000]
+    enrolment = Enrolment.objects.get()
+    assert enrolment.status == EnrolmentStatus.STARTED
+    assert not mail.outbox
+    back = local(approve(answer["Location"]))
+    assert client.get(back)["Location"] == "/checkout/mail/"
+    enrolment.refresh_from_db()
+    assert enrolment.status == EnrolmentStatus.PAID
+    assert Subscription.objects.get().plan_id == "pro"
+    key = mailed_key()
+    assert key not in str(list(Enrolment.objects.values_list())), "only the key's hash is stored"
+    assert client.get(back)["Location"] == "/checkout/mail/", "coming back twice pays once"
+    assert Payment.objects.count() == 1
+
+    activated = client.post("/activate/", {"key": key})
+    assert activated["Location"] == "/provisioning/"
+    assert client.get("/mailbox/").status_code == 200
+    person = User.objects.get(email="ana@example.com")
+    assert int(client.session["_auth_user_id"].replace("-", ""), 16) == person.pk.int
+    assert balances(person.organisations.get())["CREDIT"] == 10
+    again = Client().post("/activate/", {"key": key})
+    assert again.status_code == 422
+    assert "used already" in again.content.decode()
+
+
+def test_who_comes_back_without_paying_is_asked_again(client: Client, peer: Callable[[str], Any]) -> None:
+    peer("paypal")
+    client.post("/checkout/", FORM)
+    enrolment = Enrolment.objects.get()
+    page = client.get(f"/checkout/{enrolment.public_id}/returned/")
+    assert page.status_code == 200
+    assert "Not paid yet" in page.content.decode()
+    assert not Subscription.objects.exists()
+    assert Client().get(f"/checkout/{enrolment.public_id}/returned/").status_code == 404, "not for strangers"
+
+
+def test_the_free_plan_needs_no_payment(client: Client) -> None:
+    answer = client.post("/checkout/", FORM | {"plan": "free"})
+    assert answer["Location"] == "/checkout/mail/"
+    assert mailed_key()
+    assert not Payment.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"identity": ""}, "identity"),
+        ({"identity": "123"}, "identity"),
+        ({"country": "XX"}, "country"),
+        ({"country": ""}, "country"),
+        ({"email": "no address"}, "email"),
+        ({"name": ""}, "name"),
+        ({"terms": ""}, "terms"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field(client: Client, change: dict[str, str], field: str) -> None:
+    answer = client.post("/checkout/", FORM | change)
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
+    if field != "email":
+        assert 'value="ana@example.com"' in answer.content.decode(), "what was typed is kept"
+    assert not User.objects.exists()
+
+
+def test_unknown_plans_and_those_by_contract_are_refused(client: Client) -> None:
+    assert client.get("/checkout/?plan=gold").status_code == 404
+    assert client.post("/checkout/", FORM | {"plan": "enterprise"}).status_code == 422
+
+
+def test_elsewhere_no_tax_id_is_asked_for(client: Client) -> None:
+    client.post("/checkout/", FORM | {"plan": "free", "country": "ES", "identity": ""})
+    assert Enrolment.objects.get().identity == ""
+
+
+def test_somebody_elses_address_does_not_give_their_account(client: Client) -> None:
+    User.objects.create_user("ana@example.com", "a long password")
+    answer = client.post("/checkout/", FORM | {"plan": "free"})
+    assert answer.status_code == 409
+    assert not Enrolment.objects.exists()
+
+
+def test_wrong_keys_open_nothing(client: Client) -> None:
+    for key in ("act_wrong", " ", "x" * 200):
+        assert client.post("/activate/", {"key": key}).status_code == 422
