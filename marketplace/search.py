@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.utils.translation import gettext as _
 
 from lib.clock import now
 from marketplace.models import Offer
@@ -283,12 +282,3 @@ def _usd(micros: int) -> Decimal:
 
 def _maybe_usd(micros: int | None) -> Decimal | None:
     return None if micros is None else _usd(micros)
-
-
-def describe_order(query: OfferQuery) -> str:
-    """In words, for the line above the table."""
-    if query.sort == "best":
-        return _("best all-in value first")
-    if query.sort == "price":
-        return _("dearest first") if query.descending else _("cheapest first")
-    return _("sorted by %(column)s") % {"column": query.sort}

@@ -1,0 +1,75 @@
+"""Small drawings and look-ups for the market's templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext as _
+
+from marketplace.history import PriceSpan
+from marketplace.models import Offer
+from marketplace.rows import OfferRow
+from marketplace.snapshot import KINDS
+
+register = template.Library()
+
+WIDTH, HEIGHT, EDGE = 84, 20, 2
+
+
+@register.inclusion_tag("marketplace/_spark.html")
+def spark(trends: Mapping[tuple[str, str], Sequence[PriceSpan]], row: OfferRow) -> dict[str, Any]:
+    """The daily median of the row's model and kind over 30 days, as a line and in words."""
+    spans = trends.get((row.gpu, row.kind), ())
+    return {"path": _path([float(span.median) for span in spans]), "words": _words(spans)}
+
+
+def _path(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    step = WIDTH / (len(values) - 1)
+    height = HEIGHT - 2 * EDGE
+    flat = low == high
+    points = [
+        f"{n * step:.1f} {HEIGHT / 2 if flat else HEIGHT - EDGE - (value - low) / span * height:.1f}"
+        for n, value in enumerate(values)
+    ]
+    return "M" + " L".join(points)
+
+
+def _words(spans: Sequence[PriceSpan]) -> str:
+    if len(spans) < 2:
+        return _("Not enough history yet")
+    first, last = spans[0].median, spans[-1].median
+    change = (last - first) / first * 100
+    days = max(1, (spans[-1].at - spans[0].at).days)
+    if abs(change) < 1:
+        return _("Median steady over %(days)d days") % {"days": days}
+    pattern = (
+        _("Median rose %(n).0f %% in %(days)d days") if change > 0 else _("Median fell %(n).0f %% in %(days)d days")
+    )
+    return pattern % {"n": abs(change), "days": days}
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    return str(Offer.Kind(kind).label) if kind in KINDS else kind
+
+
+@register.filter
+def share(value: float | None) -> float | None:
+    """0.992 → 99.2"""
+    return None if value is None else value * 100
+
+
+@register.filter
+def field_of(values: Mapping[str, Any], name: str) -> Any:
+    return values.get(name, "")
+
+
+@register.filter
+def has_word(words: str, word: str) -> bool:
+    return word in str(words).split(",")
