@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from lib.errors import AppError, Forbidden, NotFound, TooMany
+from lib.errors import AppError, Forbidden, Invalid, NotFound, TooMany
 
 log = logging.getLogger(__name__)
 API_PREFIX = "/api/"
@@ -35,9 +36,21 @@ class AppErrorMiddleware:
         return answer
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
-            error = AppError(_("The request is too large."), code="too_large", status=413)
-        return error_answer(request, error) if isinstance(error, AppError) else None
+        known = as_app_error(error)
+        return error_answer(request, known) if known else None
+
+
+def as_app_error(error: Exception) -> AppError | None:
+    """The refusal that an exception amounts to; None for our own faults. The API's unexpected ones come here too."""
+    if isinstance(error, AppError):
+        return error
+    if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
+        return AppError(_("The request is too large."), code="too_large", status=413)
+    if isinstance(error, DataError | UnicodeEncodeError):
+        # Signs that no text column takes (NUL, lone surrogates), numbers out of range: wrong input, whoever missed it.
+        log.warning("input reached the database that it cannot hold", exc_info=error)
+        return Invalid(_("Some values hold signs or numbers that cannot be stored."))
+    return None
 
 
 def error_answer(request: HttpRequest, error: AppError) -> HttpResponse:

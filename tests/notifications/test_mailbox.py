@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client, RequestFactory
 
@@ -77,7 +78,7 @@ def test_first_browser_keeps_an_unconfirmed_address() -> None:
 def test_signed_in_person_sees_confirmed_addresses_only(owner: Person, outsider: Person) -> None:
     send(owner.user.email, "accounts/mail/invitation", {"url": "http://testserver/mine/", "days": 7})
     send(outsider.user.email, "accounts/mail/invitation", {"url": "http://testserver/theirs/", "days": 7})
-    owner.user.emailaddress_set.create(email="victim@example.com", verified=False, primary=False)
+    EmailAddress.objects.create(user=owner.user, email="victim@example.com", verified=False, primary=False)
     send("victim@example.com", "accounts/mail/invitation", {"url": "http://testserver/victim/", "days": 7})
     page = mailbox(owner.client)
     assert "/mine/" in page
