@@ -17,7 +17,7 @@ from billing.payments import checkout
 from lib.errors import AppError
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -120,7 +120,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Plan)
-class PlanAdmin(ModelAdmin):  # type: ignore[misc]
+class PlanAdmin(ModelAdmin):
     """Prices and entitlements may be changed: they hold for what is bought and asked from now on."""
 
     list_display = ("name", "slug", "price_per_month", "position", "is_public")
@@ -135,7 +135,7 @@ class PlanAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(CreditRate)
-class CreditRateAdmin(ModelAdmin):  # type: ignore[misc]
+class CreditRateAdmin(ModelAdmin):
     """A new rate is a new row with its date; those in force are never changed."""
 
     list_display = ("resource", "credits_per_hour", "valid_from")

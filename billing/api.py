@@ -6,15 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
 from pydantic import Field
 
 from accounts.idempotency import idempotent
+from accounts.requests import Request
 from billing import access, inbox, plans, wallet
 from billing.credits import current_rates
-from billing.models import Payment, Plan, Subscription, Transfer
+from billing.models import Payment, Plan, Subscription
 from billing.payments import checkout
 from billing.payments.services import PAYPAL
 from billing.receipts import receipt_of
@@ -169,11 +169,11 @@ def show_payment(payment: Payment) -> dict[str, Any]:
     }
 
 
-def show_movement(row: Transfer) -> dict[str, Any]:
+def show_movement(row: wallet.Movement) -> dict[str, Any]:
     return {
-        "id": str(row.pk),
-        "at": row.created_at,
-        "amount": money_json(row.signed, row.currency),
+        "id": str(row.id),
+        "at": row.at,
+        "amount": money_json(row.amount, row.currency),
         "source_type": row.source_type,
         "source_id": row.source_id,
         "memo": row.memo,
@@ -181,13 +181,13 @@ def show_movement(row: Transfer) -> dict[str, Any]:
 
 
 @router.get("billing/plans", response=PlanPage, auth=None)
-def list_plans(request: HttpRequest) -> dict[str, Any]:
+def list_plans(request: Request) -> dict[str, Any]:
     """The plans and what each of them includes (`null`: without limit)."""
     return {"items": [show_plan(plan) for plan in plans.public_plans()]}
 
 
 @router.get("billing/subscription", response=SubscriptionOut)
-def read_subscription(request: HttpRequest) -> dict[str, Any]:
+def read_subscription(request: Request) -> dict[str, Any]:
     """The plan that the organisation has now."""
     organisation = access.organisation_to_see(request.actor)
     return show_subscription(plans.current_plan(organisation), plans.current_subscription(organisation))
@@ -195,20 +195,20 @@ def read_subscription(request: HttpRequest) -> dict[str, Any]:
 
 @router.post("billing/subscription", response={201: PaymentOut})
 @idempotent
-def subscribe(request: HttpRequest, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
+def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
     """Pay a month of a plan: send the customer to `approve_url`; the month begins when they have paid."""
     return 201, _start(request, purpose=Payment.Purpose.PLAN, plan=plans.find_plan(body.plan))
 
 
 @router.get("billing/payments", response=PaymentPage)
-def list_payments(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_payments(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = access.organisation_to_see(request.actor)
     rows = Payment.objects.filter(organisation=organisation)
     return page_of(rows, limit=limit, cursor=cursor, show=show_payment)
 
 
 @router.get("billing/receipts/{payment_id}", response=ReceiptOut)
-def read_receipt(request: HttpRequest, payment_id: str) -> dict[str, Any]:
+def read_receipt(request: Request, payment_id: str) -> dict[str, Any]:
     """The receipt of a complete payment (`pay_…`); 409 while it is not complete."""
     receipt = receipt_of(access.get_payment(request.actor, payment_id))
     return {
@@ -224,7 +224,7 @@ def read_receipt(request: HttpRequest, payment_id: str) -> dict[str, Any]:
 
 
 @router.get("wallets/balance", response=BalancesOut)
-def read_balance(request: HttpRequest) -> dict[str, Any]:
+def read_balance(request: Request) -> dict[str, Any]:
     """What can be spent, what running pods hold, and how long both last at the present rate."""
     organisation = access.organisation_to_see(request.actor)
     items = []
@@ -245,7 +245,7 @@ def read_balance(request: HttpRequest) -> dict[str, Any]:
 
 @router.post("wallets/deposit", response={201: PaymentOut})
 @idempotent
-def deposit(request: HttpRequest, body: DepositIn) -> tuple[int, dict[str, Any]]:
+def deposit(request: Request, body: DepositIn) -> tuple[int, dict[str, Any]]:
     """Top the wallet up by PayPal: send the customer to `approve_url`."""
     if body.currency != checkout.CURRENCY:
         message = _("The wallet is topped up in US dollars.")
@@ -254,7 +254,7 @@ def deposit(request: HttpRequest, body: DepositIn) -> tuple[int, dict[str, Any]]
 
 
 @router.get("wallets/transactions", response=MovementPage)
-def list_movements(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_movements(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Money and credits in (+) and out (−) of the organisation's own accounts, newest first."""
     organisation = access.organisation_to_see(request.actor)
     page = wallet.page_of_movements(organisation, limit=limit, cursor=cursor)
@@ -262,7 +262,7 @@ def list_movements(request: HttpRequest, limit: int = 50, cursor: str | None = N
 
 
 @router.get("credits/", response=CreditsOut)
-def read_credits(request: HttpRequest) -> dict[str, Any]:
+def read_credits(request: Request) -> dict[str, Any]:
     """Compute credits and what a unit-hour of each resource costs (`cpu`: a slot; a GPU model: one GPU)."""
     balance = wallet.balance(access.organisation_to_see(request.actor), "CREDIT")
     rates = [
@@ -281,21 +281,25 @@ def read_credits(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("billing/paypal/webhook", response=Received, auth=None)
-def receive_paypal(request: HttpRequest) -> dict[str, Any]:
+def receive_paypal(request: Request) -> dict[str, Any]:
     """PayPal's notifications. What is not signed by PayPal is refused."""
     limit_rate(request, "paypal.webhook", per_minute=600)
     inbox.receive(PAYPAL, request.headers, request.body)
     return {"received": True}
 
 
-def _start(request: HttpRequest, **what: Any) -> dict[str, Any]:
+def _start(
+    request: Request, *, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
+) -> dict[str, Any]:
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = checkout.start(
         organisation=organisation,
         actor=request.actor,
         idempotency_key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        purpose=purpose,
+        plan=plan,
+        amount=amount,
         **checkout.own_pages(),
-        **what,
     )
     return show_payment(payment)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid5
 
 from django.db import IntegrityError, connection
@@ -91,7 +92,7 @@ def post(legs: Sequence[Leg]) -> None:
     legs = _checked(legs)
     if not legs:
         return
-    columns = [
+    columns: list[Any] = [
         [leg.id for leg in legs],
         [leg.debit for leg in legs],
         [leg.credit for leg in legs],

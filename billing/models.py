@@ -195,7 +195,7 @@ class Payment(models.Model):
     reason = models.CharField(max_length=48, blank=True)
     order_ref = models.CharField(_("order at the service"), max_length=64, blank=True)
     capture_ref = models.CharField(_("capture at the service"), max_length=64, blank=True)
-    approve_url = models.URLField(max_length=500, blank=True)
+    approve_url = models.CharField(max_length=500, blank=True)
     payer_email = models.EmailField(blank=True)
     idempotency_key = models.CharField(max_length=120, blank=True, editable=False)  # of the request that started it
     receipt_number = models.BigIntegerField(_("receipt"), null=True, blank=True, unique=True)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access, plans, wallet
 from billing.forms import PRESETS, ChoosePlanForm, TopUpForm
 from billing.lifecycle import PaymentStatus
-from billing.models import Payment
+from billing.models import Payment, Plan
 from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.receipts import receipt_of
@@ -30,7 +32,7 @@ MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 
 
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
     month = _month(request.GET.get("month", ""))
     page = Paginator(wallet.statement(organisation, month), ROWS).get_page(request.GET.get("page"))
@@ -55,7 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def top_up(request: HttpRequest) -> HttpResponse:
+def top_up(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
     if request.method == "GET":
         form = TopUpForm(initial={"token": uuid4().hex, "preset": PRESETS[1]})
@@ -68,7 +70,7 @@ def top_up(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def plan(request: HttpRequest) -> HttpResponse:
+def plan(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
     context = {
         "plans": plans.public_plans(),
@@ -81,7 +83,7 @@ def plan(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def choose_plan(request: HttpRequest) -> HttpResponse:
+def choose_plan(request: Request) -> HttpResponse:
     form = ChoosePlanForm(request.POST)
     if not form.is_valid():
         raise Invalid(
@@ -92,7 +94,7 @@ def choose_plan(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def returned(request: HttpRequest, payment_id: str) -> HttpResponse:
+def returned(request: Request, payment_id: str) -> HttpResponse:
     """Back from the payment service. What the address says is not believed: the service is asked."""
     payment = access.get_payment(request.actor, payment_id)
     if "cancelled" in request.GET:
@@ -107,20 +109,24 @@ def returned(request: HttpRequest, payment_id: str) -> HttpResponse:
 
 
 @require_GET
-def receipt(request: HttpRequest, payment_id: str) -> HttpResponse:
+def receipt(request: Request, payment_id: str) -> HttpResponse:
     payment = access.get_payment(request.actor, payment_id, Permission.SEE_BILLING)
     return render(request, "billing/receipt.html", {"receipt": receipt_of(payment), "payment": payment})
 
 
-def _to_service(request: HttpRequest, token: str, **what: Any) -> HttpResponse:
+def _to_service(
+    request: Request, token: str, *, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
+) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = checkout.start(
         organisation=organisation,
         actor=request.actor,
         idempotency_key=f"page-{token}",
+        purpose=purpose,
+        plan=plan,
+        amount=amount,
         **checkout.own_pages(),
-        **what,
     )
     if payment.status == PaymentStatus.CREATED:
         return redirect(payment.approve_url)

@@ -81,33 +81,45 @@ def spent_since(organisation: Organisation, moment: datetime) -> dict[str, Decim
     return dict.fromkeys(CURRENCIES, ZERO) | dict(rows)
 
 
-def movements(organisation: Organisation) -> QuerySet[Transfer]:
-    """Transfers into and out of the organisation's own accounts, `signed` as it sees them; holds are none."""
-    own = list(_accounts(organisation).values_list("pk", flat=True))
-    return Transfer.objects.filter(
-        Q(debit_account__in=own) | Q(credit_account__in=own),
-        state__in=[Transfer.State.POSTED, Transfer.State.POST_PENDING],
-    ).annotate(
-        signed=Case(
-            When(credit_account__in=own, then=F("amount")),
-            default=-F("amount"),
-            output_field=DecimalField(max_digits=20, decimal_places=6),
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A transfer as the organisation sees it: what came is positive."""
+
+    id: UUID
+    at: datetime
+    amount: Decimal
+    currency: str
+    source_type: str
+    source_id: str
+    memo: str
 
 
 def page_of_movements(organisation: Organisation, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """`{"items", "next"}`, newest first. Ids of transfers do not sort by time, so the cursor holds the time too."""
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid("limit is out of range.", fields={"limit": [f"Ask for 1 to {MAX_LIMIT} rows."]})
-    rows = movements(organisation).order_by("-created_at", "-pk")
+    own = set(_accounts(organisation).values_list("pk", flat=True))
+    rows = _moves(own).order_by("-created_at", "-pk")
     if cursor:
         moment, pk = _parse_cursor(cursor)
         rows = rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=pk))
     found = list(rows[: limit + 1])
     last = found[limit - 1] if len(found) > limit else None
     following = f"{last.created_at.astimezone(UTC).isoformat()}~{last.pk.hex}" if last else None
-    return {"items": found[:limit], "next": following}
+    return {"items": [_as_seen(row, own) for row in found[:limit]], "next": following}
+
+
+def _as_seen(row: Transfer, own: set[UUID]) -> Movement:
+    amount = row.amount if row.credit_account_id in own else -row.amount
+    return Movement(row.pk, row.created_at, amount, row.currency, row.source_type, row.source_id, row.memo)
+
+
+def _moves(own: set[UUID]) -> QuerySet[Transfer]:
+    """What moved money into or out of these accounts; holds do not."""
+    return Transfer.objects.filter(
+        Q(debit_account__in=own) | Q(credit_account__in=own),
+        state__in=[Transfer.State.POSTED, Transfer.State.POST_PENDING],
+    )
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
@@ -120,16 +132,25 @@ def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
         raise Invalid("This cursor is not one of ours.", fields={"cursor": ["Take it from `next`."]}) from None
 
 
-def statement(organisation: Organisation, month: datetime) -> QuerySet[Transfer, dict[str, Any]]:
-    """The month's movements, one row for each day and cause: a pod's usage is one line a day, not one a minute."""
+def statement(organisation: Organisation, month: datetime) -> Any:
+    """The month's movements, one row for each day and cause: a pod's usage is one line a day, not one a minute.
+
+    A queryset of dicts with day, source_type, memo, currency, total, count.
+    """
+    own = set(_accounts(organisation).values_list("pk", flat=True))
+    signed = Case(
+        When(credit_account__in=own, then=F("amount")),
+        default=-F("amount"),
+        output_field=DecimalField(max_digits=20, decimal_places=6),
+    )
     start = month.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     end = (start + timedelta(days=32)).replace(day=1)
     return (
-        movements(organisation)
+        _moves(own)
         .filter(created_at__gte=start, created_at__lt=end)
         .annotate(day=TruncDate("created_at", tzinfo=UTC))
         .values("day", "source_type", "memo", "currency")
-        .annotate(total=Sum("signed"), count=Count("source_id", distinct=True), last_at=Max("created_at"))
+        .annotate(total=Sum(signed), count=Count("source_id", distinct=True), last_at=Max("created_at"))
         .order_by("-last_at", "memo")
     )
 

@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
                 ("reason", models.CharField(blank=True, max_length=48)),
                 ("order_ref", models.CharField(blank=True, max_length=64, verbose_name="order at the service")),
                 ("capture_ref", models.CharField(blank=True, max_length=64, verbose_name="capture at the service")),
-                ("approve_url", models.URLField(blank=True, max_length=500)),
+                ("approve_url", models.CharField(blank=True, max_length=500)),
                 ("payer_email", models.EmailField(blank=True, max_length=254)),
                 ("idempotency_key", models.CharField(blank=True, editable=False, max_length=120)),
                 ("receipt_number", models.BigIntegerField(blank=True, null=True, unique=True, verbose_name="receipt")),

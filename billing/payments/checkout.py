@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from typing import TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -79,7 +80,12 @@ def start(
     return payment
 
 
-def own_pages() -> dict[str, str]:
+class Addresses(TypedDict):
+    return_url: str
+    cancel_url: str
+
+
+def own_pages() -> Addresses:
     """The addresses for `start` of a payment that returns to the billing pages."""
     back = settings.PUBLIC_URL + reverse("billing:return", args=["PAYMENT"]).replace("PAYMENT", "{payment}")
     return {"return_url": back, "cancel_url": f"{back}?cancelled=1"}

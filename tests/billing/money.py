@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -37,5 +39,16 @@ def approve(approve_url: str, action: str = "approve") -> requests.Response:
     return requests.post(page, data={"token": token, "action": action}, timeout=10, allow_redirects=False)
 
 
-def sole_payment(organisation: Organisation) -> Payment:
+def sole_payment(organisation: Organisation | None) -> Payment:
     return Payment.objects.get(organisation=organisation)
+
+
+@contextmanager
+def faulty(peer: str, mode: str) -> Iterator[None]:
+    """The peer has a bad day at everything but its token."""
+    knob = {"mode": mode, "path": "/v2/"}
+    assert requests.post(f"{peer}/sandbox/faults", json=knob, timeout=5).ok
+    try:
+        yield
+    finally:
+        assert requests.post(f"{peer}/sandbox/faults", json={**knob, "mode": "off"}, timeout=5).ok

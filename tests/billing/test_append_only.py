@@ -31,9 +31,12 @@ FORBIDDEN = [
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_application_may_not(organisation: Organisation, statement: str) -> None:
     fund(organisation, "10")
-    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    with (
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
     assert Transfer.objects.count() == 1
 
 
@@ -71,6 +74,14 @@ def generous_owner(transactional_db: None) -> Iterator[None]:
 def test_a_role_with_all_rights_is_refused_by_the_trigger(statement: str) -> None:
     wallet = fund(Organisation.objects.create(name="x"), "10")
     ledger.post([leg(wallet, account_of(None, Kind.REVENUE, "USD"), "1")])
-    with pytest.raises(ProgrammingError, match="append-only"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    with pytest.raises(ProgrammingError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_the_row_itself_refuses_an_overdraft(transactional_db: None) -> None:
+    """What stands behind the function, should it ever be wrong; tried as the owner, since the application cannot."""
+    fund(Organisation.objects.create(name="x"), "10")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        for column in ("debits_posted", "debits_pending"):
+            with pytest.raises(psycopg.errors.CheckViolation, match="account_no_overdraft"), owner.transaction():
+                owner.execute(f"UPDATE billing_account SET {column} = 11 WHERE kind = 'wallet'".encode())

@@ -82,9 +82,7 @@ def test_each_settlement_opens_the_next_hold(organisation: Organisation) -> None
         settled = settle(held, organisation, "0.1", keep_open=coming)
         assert settled == Settled(Decimal("0.1"), coming.hold_id, Decimal(2))
         held = coming.hold_id
-        assert wallet.balance(organisation, "USD") == wallet.Balance(
-            "USD", 8 - minute * Decimal("0.1"), Decimal(2)
-        )
+        assert wallet.balance(organisation, "USD") == wallet.Balance("USD", 8 - minute * Decimal("0.1"), Decimal(2))
     assert wallet.burn_per_hour(organisation, "USD") == 8
     runway = wallet.runway(organisation, Decimal(8))
     assert runway is not None
@@ -115,12 +113,17 @@ def test_the_end_of_the_money_is_told_in_time(organisation: Organisation) -> Non
     fund(organisation, "3")
     held = reserve(organisation, "2")
     warned = settle(held, organisation, "1.5", keep_open=NextHold(uuid4(), Decimal(2)))
-    assert (warned.charged, warned.held, warned.short, warned.exhausted) == (Decimal("1.5"), Decimal("1.5"), True, False)
+    assert (warned.charged, warned.held, warned.short, warned.exhausted) == (
+        Decimal("1.5"),
+        Decimal("1.5"),
+        True,
+        False,
+    )
     assert not usage.can_go_on(organisation, "USD")
     over = settle(warned.hold_id, organisation, "1.7", keep_open=NextHold(uuid4(), Decimal(2)))
     assert (over.charged, over.hold_id, over.exhausted) == (Decimal("1.5"), None, True)
     after = settle(None, organisation, "0.2")
-    assert (after.charged, after.exhausted) == (0, True)
+    assert (after.charged, after.exhausted) == (Decimal(0), True)
     assert wallet.balance(organisation, "USD") == wallet.Balance("USD")
 
 
@@ -135,9 +138,7 @@ def test_a_hold_that_expired_is_charged_from_the_wallet(organisation: Organisati
 def test_no_reserve_without_money(organisation: Organisation) -> None:
     with pytest.raises(ledger.Overdraft):
         reserve(organisation, "0.01")
-    usage.reserve(
-        organisation, payer="own_key", currency="USD", amount=Decimal(5), source_id="x", hold_id=uuid4()
-    )
+    usage.reserve(organisation, payer="own_key", currency="USD", amount=Decimal(5), source_id="x", hold_id=uuid4())
     assert not Transfer.objects.exists()
 
 

@@ -1,0 +1,226 @@
+"""One suite for every payment adapter, over real HTTP; and PayPal's requests against its public description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+from django.conf import settings
+from django.db import transaction
+from openapi_core import Config, OpenAPI
+from openapi_core.contrib.requests import RequestsOpenAPIRequest
+
+from billing.payments.base import BadSignature, Capture, Gone, NewOrder, Order, Refused, Service, ServiceDown
+from billing.payments.paypal.adapter import PayPal
+from billing.payments.paypal.client import PayPalApi
+from billing.payments.services import service
+from lib import http
+from lib.http import CalledInTransaction
+from tests.billing.money import approve, faulty
+
+CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts" / "paypal"
+SERVICES = ["paypal"]
+
+
+@pytest.fixture(params=SERVICES)
+def remote(request: pytest.FixtureRequest) -> Service:
+    request.getfixturevalue(request.param)
+    return service(request.param)
+
+
+def new_order(amount: str = "25.00", currency: str = "USD") -> NewOrder:
+    back = "http://127.0.0.1/back"
+    return NewOrder(f"pay_{uuid4().hex}", Decimal(amount), currency, "A top-up", back, f"{back}?cancelled=1")
+
+
+def paid(remote: Service, amount: str = "25.00") -> tuple[Order, Capture]:
+    made = remote.create(new_order(amount), request_id=uuid4().hex)
+    approve(made.approve_url)
+    order = remote.capture(made.ref, request_id=uuid4().hex)
+    return order, order.captures[0]
+
+
+def test_an_order_from_creation_to_capture(remote: Service) -> None:
+    wanted = new_order("25.10")
+    made = remote.create(wanted, request_id=uuid4().hex)
+    assert (made.status, made.reference, made.amount, made.currency) == (
+        "open",
+        wanted.reference,
+        Decimal("25.1"),
+        "USD",
+    )
+    assert made.approve_url.startswith("http")
+    back = approve(made.approve_url)
+    assert back.status_code in {302, 303}
+    assert back.headers["Location"].startswith(wanted.return_url)
+    assert remote.fetch(made.ref).status == "approved"
+    order = remote.capture(made.ref, request_id=uuid4().hex)
+    assert order.status == "completed"
+    assert order.payer_email
+    assert [(capture.status, capture.amount, capture.currency) for capture in order.captures] == [
+        ("completed", Decimal("25.1"), "USD")
+    ]
+
+
+def test_a_repetition_makes_nothing_new(remote: Service) -> None:
+    wanted, create_id = new_order(), uuid4().hex
+    first = remote.create(wanted, request_id=create_id)
+    assert remote.create(wanted, request_id=create_id).ref == first.ref
+    approve(first.approve_url)
+    capture_id = uuid4().hex
+    captures = {remote.capture(first.ref, request_id=capture_id).captures[0].ref for _ in range(2)}
+    captures.add(remote.capture(first.ref, request_id=uuid4().hex).captures[0].ref)  # another worker
+    assert len(captures) == 1
+
+
+def test_capturing_before_approval_takes_nothing(remote: Service) -> None:
+    made = remote.create(new_order(), request_id=uuid4().hex)
+    assert remote.capture(made.ref, request_id=uuid4().hex).captures == ()
+    approve(made.approve_url, "cancel")
+    assert remote.fetch(made.ref).status == "open"
+
+
+def test_an_unknown_order(remote: Service) -> None:
+    with pytest.raises(Gone):
+        remote.fetch("7XY12345AB678901C")
+    with pytest.raises(Gone):
+        remote.fetch("../../v1/oauth2/token?x=")
+    with pytest.raises(Gone):
+        remote.capture("7XY12345AB678901C", request_id=uuid4().hex)
+
+
+@pytest.mark.parametrize(("amount", "currency"), [("0", "USD"), ("-5", "USD"), ("1", "USDC")])
+def test_an_order_that_makes_no_sense_is_refused(remote: Service, amount: str, currency: str) -> None:
+    with pytest.raises(Refused):
+        remote.create(new_order(amount, currency), request_id=uuid4().hex)
+
+
+def test_refunds_up_to_what_was_paid(remote: Service) -> None:
+    _order, capture = paid(remote, "10.00")
+    part = remote.refund(capture.ref, Decimal("4"), "USD", request_id="r" + uuid4().hex)
+    assert (part.amount, part.currency, part.completed) == (Decimal(4), "USD", True)
+    with pytest.raises(Refused):
+        remote.refund(capture.ref, Decimal("6.01"), "USD", request_id=uuid4().hex)
+    with pytest.raises(Refused):
+        remote.refund(capture.ref, Decimal(0), "USD", request_id=uuid4().hex)
+    rest = uuid4().hex
+    refs = {remote.refund(capture.ref, Decimal(6), "USD", request_id=rest).ref for _ in range(2)}
+    assert len(refs) == 1
+    with pytest.raises(Refused):
+        remote.refund(capture.ref, Decimal("0.01"), "USD", request_id=uuid4().hex)
+    with pytest.raises(Gone):
+        remote.refund("NOCAPTURE12345678", Decimal(1), "USD", request_id=uuid4().hex)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_call_inside_a_transaction(remote: Service) -> None:
+    with transaction.atomic(), pytest.raises(CalledInTransaction):
+        remote.fetch("X")
+
+
+@pytest.mark.parametrize("fault", ["http_500", "html", "huge", "missing_fields", "auth", "rate_limit"])
+def test_nonsense_is_an_outage_and_nothing_else(remote: Service, paypal: str, fault: str) -> None:
+    made = remote.create(new_order(), request_id=uuid4().hex)
+    with faulty(paypal, fault), pytest.raises(ServiceDown):
+        remote.fetch(made.ref)
+    assert remote.fetch(made.ref).ref == made.ref
+
+
+def test_an_answer_that_is_lost_costs_nothing(remote: Service, paypal: str) -> None:
+    wanted, id = new_order(), uuid4().hex
+    with faulty(paypal, "drop_answer_after_create"), pytest.raises(ServiceDown):
+        remote.create(wanted, request_id=id)
+    again = remote.create(wanted, request_id=id)
+    assert again.ref == remote.create(wanted, request_id=id).ref
+
+
+def test_wrong_keys_and_a_dead_service_are_outages(paypal: str) -> None:
+    for url, secret in ((paypal, "wrong"), ("http://127.0.0.1:9", settings.PAYPAL_CLIENT_SECRET)):
+        api = PayPalApi(url=url, client_id=settings.PAYPAL_CLIENT_ID, client_secret=secret)
+        with pytest.raises(ServiceDown) as failure:
+            PayPal(api, webhook_id="x").fetch("X")
+        assert secret not in str(failure.value.detail)
+
+
+def test_a_token_that_was_revoked_is_renewed(paypal: str) -> None:
+    api = PayPalApi(url=paypal, client_id=settings.PAYPAL_CLIENT_ID, client_secret=settings.PAYPAL_CLIENT_SECRET)
+    remote = PayPal(api, webhook_id="x")
+    made = remote.create(new_order(), request_id=uuid4().hex)
+    api.get_token_hash()["access_token"] = "A21AArevoked"
+    assert remote.fetch(made.ref).ref == made.ref
+
+
+def test_an_unsigned_event_is_refused(remote: Service) -> None:
+    event = json.dumps({"id": "WH-1", "event_type": "PAYMENT.CAPTURE.COMPLETED", "resource": {}}).encode()
+    headers = {
+        "PAYPAL-AUTH-ALGO": "SHA256withRSA",
+        "PAYPAL-CERT-URL": "https://example.com/cert",
+        "PAYPAL-TRANSMISSION-ID": str(uuid4()),
+        "PAYPAL-TRANSMISSION-SIG": "bm90IGEgc2lnbmF0dXJl",
+        "PAYPAL-TRANSMISSION-TIME": "2026-01-01T00:00:00Z",
+    }
+    for given, raw in (
+        (headers, event),
+        ({}, event),
+        (headers, b"{"),
+        (headers, b"[]"),
+        ({**headers, "PAYPAL-CERT-URL": "x" * 501}, event),
+    ):
+        with pytest.raises(BadSignature):
+            remote.parse_event(given, raw)
+
+
+@pytest.fixture
+def sent() -> Iterator[list[requests.Response]]:
+    """What goes out while the test runs."""
+    seen: list[requests.Response] = []
+
+    def keep(response: requests.Response, *args: object, **kwargs: object) -> None:
+        seen.append(response)
+
+    http._session.hooks["response"].append(keep)
+    yield seen
+    http._session.hooks["response"].remove(keep)
+
+
+@pytest.mark.skipif(not CONTRACTS.is_dir(), reason="the public API descriptions are not beside this checkout")
+def test_paypals_requests_are_as_described(paypal: str, sent: list[requests.Response]) -> None:
+    remote = service("paypal")
+    order, capture = paid(remote)
+    remote.fetch(order.ref)
+    remote.refund(capture.ref, Decimal(1), "USD", request_id=uuid4().hex)
+    checks = {"/v2/checkout": _checker("checkout_orders_v2.json"), "/v2/payments": _checker("payments_payment_v2.json")}
+    seen = 0
+    for response in sent:
+        prepared = response.request
+        path = (prepared.url or "").removeprefix(paypal)
+        for start, check in checks.items():
+            if path.startswith(start):
+                assert prepared.method == "GET" or prepared.headers["PayPal-Request-Id"]
+                assert prepared.headers["Authorization"].startswith("Bearer ")
+                check(prepared, path)
+                seen += 1
+    assert seen == 4
+
+
+def _checker(file: str) -> Callable[[requests.PreparedRequest, str], None]:
+    content = json.loads((CONTRACTS / file).read_text())
+    content["servers"] = [{"url": "https://api-m.paypal.com"}]
+    content.pop("security", None)
+    for operation in (operation for path in content["paths"].values() for operation in path.values()):
+        if isinstance(operation, dict):
+            operation.pop("security", None)  # the token's scheme is one that the checker does not know
+    api = OpenAPI.from_dict(content, config=Config(spec_validator_cls=None))
+
+    def check(prepared: requests.PreparedRequest, path: str) -> None:
+        again = requests.Request(
+            prepared.method, f"https://api-m.paypal.com{path}", headers=dict(prepared.headers), data=prepared.body
+        )
+        api.validate_request(RequestsOpenAPIRequest(again))
+
+    return check
