@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from accounts.actor import Actor
 from lib import leases
 from lib.push import organisation_group, pod_group, push
+from pods import notices
 from pods.models import Placement, Pod, PodEvent
 from pods.states import PodStatus, may_follow
 
@@ -73,6 +74,7 @@ def switch_status(
             return False
         pod.refresh_from_db(fields=["status", "reason", "message", "status_at", "version", *columns])
         record(pod, "status", actor=actor, old_status=old, new_status=to, reason=reason, message=message)
+        notices.tell_change(pod)
         tell_pages(pod)
         if lease_token is None:
             wake(pod.pk)

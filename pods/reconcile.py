@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from lib import leases
 from lib.clock import now
@@ -41,6 +42,7 @@ LONGEST_BACKOFF_S = 30.0
 # A pod that nobody has a place for waits so long before it fails.
 PATIENCE = timedelta(minutes=2)
 MAX_REFUSALS = 5
+TOO_POOR = gettext_lazy("The balance does not pay for the first minutes.")
 
 
 class LeaseLost(Exception):
@@ -143,7 +145,7 @@ def _start_kept(pod: Pod, kept: Placement) -> float:
         places.resume_kept(pod, kept)
     except metering.OutOfFunds:
         _reload(pod)
-        _switch(pod, S.FAILED, Reason.NO_FUNDS, _("The balance does not pay for the first minutes."))
+        actions.want(pod, DesiredStatus.STOPPED, reason=Reason.NO_FUNDS, actor=ACTOR, message=str(TOO_POOR))
     return AGAIN
 
 
@@ -162,11 +164,10 @@ def _reserve(pod: Pod, offer: Offer) -> float:
             raise LeaseLost
     except metering.OutOfFunds:
         _reload(pod)  # what was written was undone
-        message = _("The balance does not pay for the first minutes.")
         if pod.status == S.QUEUED:
-            _switch(pod, S.FAILED, Reason.NO_FUNDS, message)
+            _switch(pod, S.FAILED, Reason.NO_FUNDS, str(TOO_POOR))
         else:
-            actions.want(pod, DesiredStatus.STOPPED, reason=Reason.NO_FUNDS, actor=ACTOR, message=message)
+            actions.want(pod, DesiredStatus.STOPPED, reason=Reason.NO_FUNDS, actor=ACTOR, message=str(TOO_POOR))
     return AGAIN
 
 

@@ -109,7 +109,7 @@ def test_a_price_that_moved_since_it_was_shown_is_asked_again(bench: Benches, co
         deploy(config, offer, expected_price_per_hour=price / Decimal("1.03"))
     assert refusal.value.code == "price_changed"
     assert str(price) in refusal.value.fields["expected_price_per_hour"]
-    assert deploy(config, offer, expected_price_per_hour=price / Decimal("1.01")).pk
+    assert deploy(config, offer, expected_price_per_hour=price / Decimal("1.01")).status == "queued"
 
 
 def test_a_configuration_of_the_other_mode_cannot_be_deployed(bench: Benches, config_of: Configs) -> None:
@@ -171,7 +171,7 @@ def test_the_plan_limits_pods_that_run(bench: Benches, config_of: Configs, rente
     Subscription.objects.create(
         organisation=renter, plan_id="pro", status="active", period_start=now(), period_end=now() + timedelta(days=30)
     )
-    assert deploy(config, offer, "3").pk
+    assert deploy(config, offer, "3").status == "queued"
 
 
 def test_a_refusal_names_its_fields(bench: Benches, config_of: Configs) -> None:

@@ -25,6 +25,7 @@ from lib.clock import now
 from lib.money import round_money
 from marketplace.models import Provider, ProviderAccount
 from marketplace.providers.base import Instance
+from notifications.models import Notification
 from pods import metering, reports
 from pods.models import Payer, Placement, Pod, Usage
 from pods.moves import begin_move
@@ -189,6 +190,8 @@ def test_own_nodes_are_billed_by_what_they_say_and_not_by_what_we_remember(runni
     assert row.seen_at == before
     reports.instance_changed(placement=row, instance=told_last, actor=actor.node(uuid4()))
     row.refresh_from_db()
+    assert row.seen_at is not None
+    assert before is not None
     assert row.seen_at > before
 
 
@@ -196,6 +199,7 @@ def test_the_spend_cap_is_never_passed_and_stops_the_pod(running: Running, rente
     row = running("3.6", spend_cap=Decimal("0.10"))
     assert balance(renter, "USD").held == Decimal("0.10")
     advance(row, 60)
+    assert row.meter_due_at is not None
     assert row.meter_due_at < now() + timedelta(seconds=41), "the next look is when the cap is reached"
     advance(row, 600)
     assert row.billed_amount == Decimal("0.10")
@@ -214,6 +218,7 @@ def test_a_pod_is_warned_once_and_then_stopped_while_there_is_time(running: Runn
     advance(row, 60)
     advance(row, 60)
     assert [event.kind for event in pod.events.all()] == ["funds_low"]
+    assert [told.title for told in Notification.objects.all()] == ["job will be stopped soon: the balance runs out"]
     advance(row, 560)
     pod.refresh_from_db()
     assert pod.desired_status == DesiredStatus.RUNNING, "200 seconds are left"

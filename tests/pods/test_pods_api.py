@@ -191,13 +191,14 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "route", "body"), ROUTES)
 def test_what_is_not_yours_does_not_exist(
-    outsider: Person, anonymous: Caller, pod: Pod, method: str, route: str, body: dict[str, str] | None
+    outsider: Person, anonymous: Caller, pod: Pod, method: str, route: str, body: dict[str, Any] | None
 ) -> None:
     assert pod.config is not None
     ids = {"config": pod.config.public_id, "pod": pod.public_id}
     route = route.format(**ids)
-    body = {name: text.format(**ids) for name, text in body.items() if isinstance(text, str)} | body if body else None
-    body = {**(body or {}), "config": ids["config"]} if body and "config" in body else body
+    body = {
+        name: value.format(**ids) if isinstance(value, str) else value for name, value in (body or {}).items()
+    } or None
     before = (Pod.objects.count(), PodConfig.objects.values_list("disk_gb", "archived_at").get(), pod.desired_status)
     headers = {"Idempotency-Key": "x"}
     assert outsider.api(method, route, body, headers).status_code == 404

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db.models import F
 
 from billing import ledger
+from billing import usage as wallet_usage
 from billing.wallet import balance
 from lib.clock import now
 from pods import actions, metering, receipts
@@ -31,6 +33,8 @@ def test_a_pod_runs_when_a_probe_reached_it(slug: str, bench: Benches, config_of
     row = placement_of(pod)
     assert (row.status, row.provider_id, row.epoch) == (Placement.Status.LIVE, slug, 1)
     assert row.ref
+    assert row.created_at is not None
+    assert row.reached_at is not None
     assert row.created_at <= row.reached_at
     assert pod.first_running_at is not None
     assert [instance["state"] for instance in desk.living()] == ["running"]
@@ -52,6 +56,7 @@ def test_terminated_means_seen_gone_twice_and_leaves_a_receipt(slug: str, bench:
     age(pod, 5, "seen_gone_at")
     drive(pod, PodStatus.TERMINATED)
     receipt = placement_of(pod).receipt
+    assert receipt is not None
     assert receipts.verify(receipt)
     facts = receipt["facts"]
     assert facts["billed_seconds"] >= 100
@@ -87,6 +92,22 @@ def test_a_stopped_pod_keeps_its_disk_and_runs_again(bench: Benches, config_of: 
     metering.meter(again.pk)
     again.refresh_from_db()
     assert 30 <= again.billed_seconds - before < 40
+
+
+def test_a_kept_pod_that_cannot_be_paid_stays_stopped_and_keeps_its_disk(bench: Benches, config_of: Configs) -> None:
+    desk = bench("vast")
+    pod = drive(deploy(config_of(), cheapest("vast", gpu_id="rtx-4090")), PodStatus.RUNNING)
+    actions.stop_pod(pod=pod, actor=_owner(pod))
+    drive(pod, PodStatus.STOPPED)
+    metering.meter(placement_of(pod).pk)
+    left = balance(pod.organisation, "USD").available
+    wallet_usage.reserve(
+        pod.organisation, payer="wallet", currency="USD", amount=left, source_id="test", hold_id=uuid4()
+    )
+    actions.start_pod(pod=pod, actor=_owner(pod))
+    look(pod)
+    assert (pod.status, pod.reason) == (PodStatus.STOPPED, "no_funds"), story(pod)
+    assert [instance["state"] for instance in desk.living()] == ["stopped"]
 
 
 def test_a_provider_that_cannot_stop_is_ended_instead(bench: Benches, config_of: Configs) -> None:
@@ -132,6 +153,7 @@ def test_the_instance_lost_at_the_provider_comes_back_elsewhere(bench: Benches, 
     assert second.offer_id != first.offer_id
     first.refresh_from_db()
     assert first.status in {Placement.Status.LOST, Placement.Status.GONE}
+    assert first.ended_at is not None
     assert first.ended_at <= now()
     drive(pod, lambda row: placement_of(row).pk == second.pk and not _alive(desk, first.ref))
     assert [instance["id"] for instance in desk.living()] == [second.ref], story(pod)
