@@ -196,9 +196,9 @@ def test_the_pod_does_not_run_as_root(
     assert not any("WARNING" in text for text in plane.texts(pod))
     assert plane.command(agent.node, "signal", pod, name="crash")["ok"]
     plane.wait_line(pod, "resumed at step")
-    seen = plane.checkpoints[pod][-1]["sequence"]
+    plane.wait_checkpoint(pod, beyond=plane.checkpoints[pod][-1]["sequence"])
     assert plane.command(agent.node, "stop", pod, mode="stop", grace_s=5)["ok"]
-    plane.wait_line(pod, "leaving at step")
+    leaving = plane.wait_line(pod, "leaving at step")
     plane.wait_for("state", pod=pod, state="stopped")
-    plane.wait_checkpoint(pod, beyond=seen)
+    assert plane.checkpoints[pod][-1]["step"] == int(leaving.split()[3])
     assert all(ended(process.pid) for process in processes)
