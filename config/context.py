@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django_stubs_ext import StrOrPromise
 from accounts.actor import ANONYMOUS, Actor
 from accounts.models import Organisation
 from config.appearance import Theme, theme_of
+from notifications.inbox import unread_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "organisations": SimpleLazyObject(lambda: _organisations(actor)),
         "organisation": SimpleLazyObject(lambda: _current(actor)),
         "switch_url": _url("accounts:switch-organisation"),
+        "inbox_url": _url("notifications:inbox"),
+        "unread": cache(lambda: unread_count(actor.user) if actor.user else 0),
+        "acting": actor.kind == "staff",
     }
 
 

@@ -17,6 +17,7 @@ from marketplace.models import Offer, PricePoint
 
 CACHE_S = 300
 TREND_DAYS = 30
+LEAST_DAYS = 4
 MAX_POINTS = 2000
 PRICES = """
 WITH prices AS (
@@ -69,16 +70,22 @@ def model_history(gpu: str, *, days: int, kind: str) -> list[PriceSpan]:
 
 
 def trends(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[PriceSpan]]:
-    """By the day over 30 days for each (model, kind), for the small lines in tables. Cached for five minutes."""
+    """For each (model, kind) the small line in tables: 30 days by the day, or the last day by the half hour where
+    we have not watched for longer. Cached for five minutes."""
     names = {f"trend:{gpu}:{kind}": (gpu, kind) for gpu, kind in pairs}
     known = {names[name]: spans for name, spans in cache.get_many(names).items()}
     missing = [pair for pair in names.values() if pair not in known]
     if missing:
-        read = _read(sorted({gpu for gpu, _ in missing}), TREND_DAYS, timedelta(days=1))
-        fresh = {pair: read.get(pair, []) for pair in missing}
+        gpus = sorted({gpu for gpu, _ in missing})
+        by_day, by_hour = _read(gpus, TREND_DAYS, timedelta(days=1)), _read(gpus, 1, timedelta(minutes=30))
+        fresh = {pair: _longer(by_day.get(pair, []), by_hour.get(pair, [])) for pair in missing}
         cache.set_many({f"trend:{gpu}:{kind}": spans for (gpu, kind), spans in fresh.items()}, CACHE_S)
         known |= fresh
     return known
+
+
+def _longer(by_day: list[PriceSpan], by_hour: list[PriceSpan]) -> list[PriceSpan]:
+    return by_day if len(by_day) >= LEAST_DAYS else by_hour
 
 
 def offer_history(offer: Offer, *, limit: int = MAX_POINTS) -> list[tuple[datetime, Decimal]]:

@@ -189,7 +189,7 @@ class _Reader:
         except ValueError:
             value = math.nan
         if not 0 <= value <= high:  # NaN too
-            self.refuse(name, _("Write a number from 0 to %(high)s.") % {"high": f"{high:,g}"})
+            self.refuse(name, _("Write a number from 0 to %(high)s.") % {"high": f"{high:,.0f}"})
             return None
         return value
 

@@ -42,10 +42,3 @@ def is_place(word: str, region: str, country: str) -> bool:
     if len(word) == 2:
         return country.lower() == word or word in region.lower().replace(",", " ").split()
     return word in region.lower()
-
-
-def flag(country: str) -> str:
-    """The flag of an ISO code as regional indicator letters; nothing for anything else."""
-    if len(country) != 2 or not country.isascii() or not country.isalpha():
-        return ""
-    return "".join(chr(0x1F1E6 + ord(letter) - ord("A")) for letter in country.upper())

@@ -13,7 +13,6 @@ from marketplace.gpus import GpuFacts, models_by_slug
 from marketplace.models import Offer
 from marketplace.offers import FRESH, STALE, why_not
 from marketplace.pricing import AllIn, all_in
-from marketplace.regions import flag
 from marketplace.snapshot import ProviderFacts, facts_of
 
 
@@ -91,8 +90,11 @@ class OfferRow:
         return "stale" if self.age_s <= STALE.total_seconds() else "old"
 
     @property
-    def flag(self) -> str:
-        return flag(self.country)
+    def place(self) -> str:
+        """ "Oregon, US": the provider's words, with the country's code where they lack it."""
+        if not self.country or self.country in self.region.replace(",", " ").split():
+            return self.region
+        return f"{self.region}, {self.country}" if self.region else self.country
 
 
 def row_of(offer: Offer, *, disk_gb: float = 0, egress_gb: float = 0) -> OfferRow:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
 from ninja import Field, Schema
 
 from lib.money import money_json
 from marketplace.gpus import GpuFacts
-from marketplace.history import PriceSpan
+from marketplace.history import PriceSpan, step_for
 from marketplace.queries import RANKINGS, SORTS
 from marketplace.rows import OfferRow
 from marketplace.search import OfferPage
@@ -253,16 +254,28 @@ def show_history(gpu: str, kind: str, days: int, spans: list[PriceSpan]) -> dict
     items = [
         {"at": span.at, "lowest": _usd(span.lowest), "median": _usd(span.median), "count": span.count} for span in spans
     ]
-    return {"gpu": gpu, "kind": kind, "days": days, "items": items, **chart_of(spans)}
+    return {"gpu": gpu, "kind": kind, "days": days, "items": items, **chart_of(spans, days)}
 
 
-def chart_of(spans: list[PriceSpan]) -> dict[str, Any]:
-    """What static/js/charts.js draws. A chart has floats; the table beside it has the exact values."""
+def chart_of(spans: list[PriceSpan], days: int) -> dict[str, Any]:
+    """What static/js/charts.js draws, a gap where nothing was seen. The exact values stand in `items`."""
+    widest = step_for(days) * 1.5
+    x: list[float] = []
+    median: list[float | None] = []
+    lowest: list[float | None] = []
+    for n, span in enumerate(spans):
+        if n and span.at - spans[n - 1].at > widest:
+            x.append(spans[n - 1].at.timestamp() + 1)
+            median.append(None)
+            lowest.append(None)
+        x.append(span.at.timestamp())
+        median.append(float(span.median))
+        lowest.append(float(span.lowest))
     return {
-        "x": [span.at.timestamp() for span in spans],
+        "x": x,
         "series": [
-            {"label": "median", "unit": "$", "values": [float(span.median) for span in spans]},
-            {"label": "lowest", "unit": "$", "values": [float(span.lowest) for span in spans]},
+            {"label": _("median"), "unit": "$", "values": median},
+            {"label": _("lowest"), "unit": "$", "values": lowest},
         ],
     }
 

@@ -158,7 +158,7 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         "model": model,
         "is_cpu": model.slug == CPU,
         "spans": spans,
-        "chart": chart_of(spans),
+        "chart": chart_of(spans, days),
         "days": days,
         "day_choices": HISTORY_DAYS,
         "result": browse(wanted),

@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
+from lib.templatetags.numbers import span as span_of_time
 from marketplace.history import PriceSpan
 from marketplace.models import Offer
 from marketplace.rows import OfferRow
@@ -20,7 +21,7 @@ WIDTH, HEIGHT, EDGE = 84, 20, 2
 
 @register.inclusion_tag("marketplace/_spark.html")
 def spark(trends: Mapping[tuple[str, str], Sequence[PriceSpan]], row: OfferRow) -> dict[str, Any]:
-    """The daily median of the row's model and kind over 30 days, as a line and in words."""
+    """How the median of the row's model and kind moved, as a line and in words."""
     spans = trends.get((row.gpu, row.kind), ())
     return {"path": _path([float(span.median) for span in spans]), "words": _words(spans)}
 
@@ -45,13 +46,10 @@ def _words(spans: Sequence[PriceSpan]) -> str:
         return _("Not enough history yet")
     first, last = spans[0].median, spans[-1].median
     change = (last - first) / first * 100
-    days = max(1, (spans[-1].at - spans[0].at).days)
+    facts = {"n": f"{abs(change):.0f}", "time": span_of_time((spans[-1].at - spans[0].at).total_seconds())}
     if abs(change) < 1:
-        return _("Median steady over %(days)d days") % {"days": days}
-    pattern = (
-        _("Median rose %(n).0f %% in %(days)d days") if change > 0 else _("Median fell %(n).0f %% in %(days)d days")
-    )
-    return pattern % {"n": abs(change), "days": days}
+        return _("Median steady over %(time)s") % facts
+    return (_("Median rose %(n)s %% in %(time)s") if change > 0 else _("Median fell %(n)s %% in %(time)s")) % facts
 
 
 @register.filter

@@ -1,10 +1,27 @@
-// <figure data-chart> draws the JSON inside it, or that of data-url, with uPlot: {"x": [unix seconds], "series":
-// [{"label", "values", "unit"}], "summary"}. Its table stands beside it in the page and needs no script.
-// data-live-on="pod.metric" fetches data-url again when that event comes.
+// Charts with uPlot. A figure says where its data is:
+//   <figure data-chart> with {"x": [unix seconds], "series": [{"label", "unit", "values"}]} as JSON inside it, or
+//   <div data-chart="line|bars" data-series="id" data-x="at" data-y="cpu ram" data-labels="CPU|RAM" data-unit="$">
+//   with columns by name in the page's JSON of that id. Days may be ISO dates, amounts strings.
+// Its table stands beside it in the page and needs no script.
 import uPlot from "../vendor/uplot.js";
 
 const COLOURS = ["--accent", "--good", "--warn", "--bad", "--busy"];
 const HEIGHT = 240;
+
+const seconds = (at) => (typeof at === "number" ? at : Date.parse(at) / 1000);
+const amount = (value) => (value === null ? null : Number(value));
+
+function read(figure) {
+  const { series: id, x = "at", y = "", labels = "", unit = "" } = figure.dataset;
+  if (!id) return JSON.parse(figure.querySelector("script").textContent);
+  const columns = JSON.parse(document.getElementById(id).textContent);
+  const names = y.split(" ").filter((name) => columns[name]);
+  const words = labels ? labels.split("|") : names;
+  return {
+    x: columns[x].map(seconds),
+    series: names.map((name, n) => ({ label: words[n], unit, values: columns[name].map(amount) })),
+  };
+}
 
 // A canvas knows no custom properties: let the browser resolve them on an element first.
 function resolve(figure, name) {
@@ -16,79 +33,67 @@ function resolve(figure, name) {
   return colour;
 }
 
-function format(unit) {
+function writer(unit) {
   const language = document.documentElement.lang;
-  if (unit === "$") return (value) => (value == null ? "—" : `$${value.toLocaleString(language, { maximumFractionDigits: 4 })}`);
-  return (value) => (value == null ? "—" : `${value.toLocaleString(language, { maximumFractionDigits: 2 })}${unit ? ` ${unit}` : ""}`);
-}
-
-function options(figure, data) {
-  const ink = resolve(figure, "--ink-2");
-  const grid = { stroke: resolve(figure, "--line"), width: 1 };
-  const axis = { stroke: ink, grid, ticks: grid, font: `12px ${getComputedStyle(figure).fontFamily}` };
-  const unit = format(data.series[0]?.unit ?? "");
-  return {
-    width: figure.clientWidth,
-    height: HEIGHT,
-    series: [{}, ...data.series.map((one, n) => series(figure, one, n))],
-    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(unit) }],
-    cursor: { points: { size: 6 } },
+  const money = unit === "$";
+  return (value) => {
+    if (value == null) return "—";
+    const text = value.toLocaleString(language, { maximumFractionDigits: money ? 4 : 2 });
+    return money ? `$${text}` : unit ? `${text} ${unit}` : text;
   };
 }
 
-function series(figure, one, n) {
-  const shown = format(one.unit);
-  const colour = resolve(figure, COLOURS[n % COLOURS.length]);
+function line(figure, one, n, bars) {
+  const stroke = resolve(figure, COLOURS[n % COLOURS.length]);
+  const write = writer(one.unit);
+  const shape = { label: one.label, stroke, width: 2, value: (_, value) => write(value) };
+  if (bars) return { ...shape, width: 0, fill: stroke, paths: uPlot.paths.bars({ size: [0.7 / (n + 1), 40] }), points: { show: false } };
   // The second line is dashed: lines differ by more than colour.
-  return { label: one.label, stroke: colour, width: 2, dash: n % 2 ? [6, 4] : undefined, value: (_, value) => shown(value), spanGaps: true };
+  return { ...shape, dash: n % 2 ? [6, 4] : undefined };
 }
 
-class Chart {
-  constructor(figure) {
-    this.figure = figure;
-    const inside = figure.querySelector("script[type='application/json']");
-    if (inside) this.draw(JSON.parse(inside.textContent));
-    else this.load();
-    new ResizeObserver(() => this.plot?.setSize({ width: figure.clientWidth, height: HEIGHT })).observe(figure);
-    document.addEventListener("theme", () => this.data && this.draw(this.data));
-    if (figure.dataset.liveOn) document.body.addEventListener(`live:${figure.dataset.liveOn}`, () => this.load());
-    if (figure.dataset.url) document.body.addEventListener("live:poll", () => this.load());
-  }
-
-  async load() {
-    if (this.loading) return;
-    this.loading = true;
-    try {
-      const answer = await fetch(this.figure.dataset.url, { headers: { Accept: "application/json" } });
-      if (answer.ok) this.draw(await answer.json());
-    } finally {
-      this.loading = false;
-    }
-  }
-
-  draw(data) {
-    this.data = data;
-    const columns = [data.x, ...data.series.map((one) => one.values)];
-    if (this.plot && this.plot.series.length === columns.length && this.drawnTheme === this.theme()) {
-      this.plot.setData(columns);
-      return;
-    }
-    this.plot?.destroy();
-    this.drawnTheme = this.theme();
-    this.plot = new uPlot(options(this.figure, data), columns, this.figure);
-  }
-
-  theme() {
-    return resolve(this.figure, "--ink");
-  }
+function options(figure, data) {
+  const grid = { stroke: resolve(figure, "--line"), width: 1 };
+  const axis = { stroke: resolve(figure, "--ink-2"), grid, ticks: grid, font: `12px ${getComputedStyle(figure).fontFamily}` };
+  const write = writer(data.series[0]?.unit);
+  const bars = figure.dataset.chart === "bars";
+  return {
+    width: figure.clientWidth,
+    height: HEIGHT,
+    series: [{ label: figure.dataset.time || "UTC" }, ...data.series.map((one, n) => line(figure, one, n, bars))],
+    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+    scales: bars ? { y: { range: (_, low, high) => [0, high || 1] } } : {},
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
+  };
 }
 
-export function startCharts(root = document) {
+function draw(figure) {
+  const data = read(figure);
+  if (!data.series.length || !figure.clientWidth) return;
+  const columns = [data.x, ...data.series.map((one) => one.values)];
+  let plot = new uPlot(options(figure, data), columns, figure);
+  const resize = new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: HEIGHT }));
+  resize.observe(figure);
+  const redraw = () => {
+    if (!figure.isConnected) return document.removeEventListener("theme", redraw);
+    plot.destroy();
+    plot = new uPlot(options(figure, data), columns, figure);
+  };
+  document.addEventListener("theme", redraw);
+}
+
+function drawAll(root) {
   for (const figure of root.querySelectorAll("[data-chart]:not([data-drawn])")) {
     figure.dataset.drawn = "";
-    new Chart(figure);
+    draw(figure);
   }
 }
 
-startCharts();
-document.body.addEventListener("htmx:load", (event) => startCharts(event.detail.elt));
+if (!document.querySelector("link[href*='uplot.css']")) {
+  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("../vendor/uplot.css", import.meta.url).href });
+  sheet.addEventListener("load", () => drawAll(document));
+  document.head.append(sheet);
+} else {
+  drawAll(document);
+}
+document.body.addEventListener("htmx:load", (event) => drawAll(event.detail.elt));
