@@ -1,0 +1,333 @@
+"""Every API route, called by nobody and by the owner of another organisation: refused, and nothing is changed.
+
+A new route fails here until it stands in one of the tables below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from accounts.models import ApiKey, Invitation, Member, Organisation
+from billing.models import Payment
+from billing.seeds import seed as seed_plans
+from config.api import api
+from lib.secrets import seal
+from marketplace.models import Provider, ProviderAccount
+from pods.models import Mode, Payer, Pod, PodConfig
+from tests.people import API, Caller, Person
+
+# Open to everybody: they show no customer's rows, or ask for a secret of their own (a key, a password, a session).
+PUBLIC = {
+    "POST auth/signup",
+    "POST auth/verify-email",
+    "POST auth/verify-email/resend",
+    "POST auth/login",
+    "POST auth/mfa",
+    "POST auth/refresh",
+    "POST auth/password/reset",
+    "POST auth/password/reset/confirm",
+    "GET providers/featured",
+    "GET providers/browse",
+    "GET gpus/search",
+    "GET gpus/{model}/history",
+    "GET offers/{offer_id}",
+    "POST offers/{offer_id}/quote",
+    "GET billing/plans",
+    "POST billing/paypal/webhook",
+    "POST nodes/enroll",
+    "GET admin/public/health",
+    "GET admin/public/geo/detect",
+    "POST admin/public/validate/ruc",
+    "POST admin/public/validate/cedula",
+    "POST admin/public/validate/identity",
+    "POST admin/public/admin/login",
+    "POST admin/public/subscription/create",
+    "POST admin/public/subscription/activate",
+    "GET admin/public/pod/status",
+}
+# Works in the caller's own organisation, or on the caller: there is nothing in the address that could be another's.
+OWN = {
+    "GET organisations/",
+    "GET invitations/",
+    "POST invitations/",
+    "GET auth/api-keys",
+    "POST auth/api-keys",
+    "POST auth/logout",
+    "GET auth/me",
+    "GET config/pods/",
+    "POST config/pods/",
+    "GET deployment/configs",
+    "GET deployment/limits",
+    "GET deployment/pods",
+    "GET provider-accounts/",
+    "POST provider-accounts/",
+    "GET billing/subscription",
+    "POST billing/subscription",
+    "GET billing/payments",
+    "GET wallets/balance",
+    "POST wallets/deposit",
+    "GET wallets/transactions",
+    "GET credits/",
+    "GET nodes/",
+    "GET failovers/",
+    "GET dashboard/",
+    "GET dashboard/pods",
+    "GET dashboard/providers/health",
+    "GET dashboard/activity",
+}
+# For staff, and for the agents of nodes.
+STAFF = {
+    "GET admin/dashboard",
+    "GET admin/pods",
+    "POST admin/pod/destroy",
+    "POST admin/pod/start",
+    "GET admin/pod/{pod_id}/metrics",
+    "GET admin/costs",
+    "GET admin/customers",
+    "GET admin/customer/{email}",
+    "GET admin/billing",
+    "GET admin/transaction/{tx_id}",
+    "POST admin/resend-receipt",
+}
+AGENTS = {
+    "POST nodes/pods/{pod}/{epoch}/chunks/missing",
+    "PUT nodes/pods/{pod}/{epoch}/chunks/{digest}",
+    "GET nodes/pods/{pod}/{epoch}/chunks/{digest}",
+    "POST nodes/pods/{pod}/{epoch}/checkpoints",
+    "GET nodes/pods/{pod}/{epoch}/checkpoints/latest",
+}
+
+
+class Theirs(NamedTuple):
+    """What an organisation has; the addresses and bodies of the calls name these."""
+
+    organisation_id: str
+    member_id: str
+    invitation_id: str
+    key_id: str
+    pod_id: str
+    config_id: str
+    account_id: str
+    payment_id: str
+    order_id: str
+    tx_id: str
+    email: str
+
+
+Body = Callable[[Theirs], Any]
+
+
+def nothing(theirs: Theirs) -> None:
+    return None
+
+
+def config_only(theirs: Theirs) -> Any:
+    return {"config": theirs.config_id}
+
+
+# Names a row of an organisation. The body is valid, so that only the row's owner can be the reason of a refusal.
+ROWS: dict[str, Body] = {
+    "GET organisations/{organisation_id}": nothing,
+    "PATCH organisations/{organisation_id}": lambda theirs: {"name": "Mine"},
+    "GET organisations/{organisation_id}/members": nothing,
+    "PATCH organisations/{organisation_id}/members/{member_id}": lambda theirs: {"role": "viewer"},
+    "DELETE organisations/{organisation_id}/members/{member_id}": nothing,
+    "POST organisations/{organisation_id}/leave": nothing,
+    "GET organisations/{organisation_id}/audit": nothing,
+    "POST invitations/accept": lambda theirs: {"token": "inv_unknown"},
+    "DELETE invitations/{invitation_id}": nothing,
+    "DELETE auth/api-keys/{key_id}": nothing,
+    "GET config/pods/{config_id}": nothing,
+    "PATCH config/pods/{config_id}": lambda theirs: {"name": "mine"},
+    "DELETE config/pods/{config_id}": nothing,
+    "POST deployment/estimate": config_only,
+    "POST deployment/validate": config_only,
+    "POST deployment/deploy": config_only,
+    "POST deployment/activate/{config_id}": nothing,
+    "GET deployment/pods/{pod_id}": nothing,
+    "POST deployment/pods/{pod_id}/action": lambda theirs: {"action": "terminate"},
+    "GET pods/{pod_id}/events": nothing,
+    "GET pods/{pod_id}/logs": nothing,
+    "GET pods/{pod_id}/metrics": nothing,
+    "GET pods/{pod_id}/receipt": nothing,
+    "GET provider-accounts/{account_id}": nothing,
+    "PATCH provider-accounts/{account_id}": lambda theirs: {"name": "mine"},
+    "DELETE provider-accounts/{account_id}": nothing,
+    "GET billing/receipts/{payment_id}": nothing,
+    "GET jobs/{pod_id}/checkpoints": nothing,
+}
+# Public in the OpenAPI, but bound to the session in which the payment began.
+SESSION_ROWS: dict[str, Body] = {
+    "POST admin/public/payment/paypal": lambda theirs: {"enrolment": "enr_00000000000000000000000000"},
+    "POST admin/public/payment/paypal/capture/{order_id}": nothing,
+    "GET admin/public/payment/paypal/status": nothing,
+}
+STAFF_BODIES: dict[str, Body] = {
+    "POST admin/pod/destroy": lambda theirs: {"pod_id": theirs.pod_id},
+    "POST admin/pod/start": lambda theirs: {"pod_id": theirs.pod_id},
+    "POST admin/resend-receipt": lambda theirs: {"payment_id": theirs.payment_id},
+}
+# What calls themselves may leave behind: nothing of a customer.
+NOT_COMPARED = {"django_session", "accounts_apisignin", "accounts_idempotencykey"}
+
+
+def all_routes() -> dict[str, bool]:
+    """`METHOD path` → does it ask who calls?"""
+    found = {}
+    for path, operations in api.get_openapi_schema()["paths"].items():
+        for method, operation in operations.items():
+            found[f"{method.upper()} {path.removeprefix(API)}"] = bool(operation.get("security"))
+    return found
+
+
+@pytest.fixture
+def theirs(organisation: Organisation, owner: Person) -> Theirs:
+    provider, _made = Provider.objects.get_or_create(slug="vast", defaults={"name": "Vast.ai"})
+    pod = Pod.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    config = PodConfig.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    account = ProviderAccount.objects.create(
+        organisation=organisation, provider=provider, name="ours", sealed_key=seal("secret"), key_hint="cret"
+    )
+    payment = Payment.objects.create(
+        organisation=organisation, purpose=Payment.Purpose.TOP_UP, amount=25, order_ref="ORDER1"
+    )
+    owner.api("post", "auth/api-keys", {"name": "ci", "scopes": ["pods.see"]})
+    owner.api("post", "invitations/", {"email": "guest@example.com", "role": "viewer"})
+    return Theirs(
+        organisation_id=organisation.public_id,
+        member_id=Member.objects.get(user=owner.user).public_id,
+        invitation_id=Invitation.objects.get().public_id,
+        key_id=ApiKey.objects.get().public_id,
+        pod_id=pod.public_id,
+        config_id=config.public_id,
+        account_id=account.public_id,
+        payment_id=payment.public_id,
+        order_id="ORDER1",
+        tx_id=str(uuid4()),
+        email=owner.user.email,
+    )
+
+
+def call(caller: Caller, route: str, theirs: Theirs, body: Any = None, **headers: str) -> Any:
+    method, path = route.split(" ", 1)
+    values = theirs._asdict() | {"pod": uuid4(), "epoch": 1, "digest": "0" * 64}
+    query = "?order_id=ORDER1" if path.endswith("paypal/status") else ""
+    sent = {"Idempotency-Key": uuid4().hex, **headers}
+    return caller.api(method, path.format(**values) + query, body, sent)
+
+
+def state() -> dict[str, str]:
+    """A digest of every table."""
+    with connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name not in NOT_COMPARED]
+        digest = "SELECT '{0}', md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM \"{0}\" t"
+        cursor.execute(" UNION ALL ".join(digest.format(table) for table in tables))
+        return dict(cursor.fetchall())
+
+
+def refused(answer: Any, *statuses: int) -> bool:
+    return answer.status_code in statuses and bool(answer.json()["error"]["code"])
+
+
+def test_every_route_stands_in_a_table() -> None:
+    tables = [PUBLIC, OWN, STAFF, AGENTS, set(ROWS), set(SESSION_ROWS)]
+    listed = set().union(*tables)
+    assert len(listed) == sum(len(table) for table in tables), "a route stands in two tables"
+    routes = set(all_routes())
+    assert routes - listed == set(), "new routes: put each into the table where it belongs"
+    assert listed - routes == set(), "routes that are no more"
+
+
+def test_only_the_public_ones_ask_for_nobody() -> None:
+    open_routes = {route for route, secured in all_routes().items() if not secured}
+    assert open_routes == PUBLIC | set(SESSION_ROWS)
+
+
+def test_nobody_gets_nothing(theirs: Theirs, anonymous: Caller) -> None:
+    before = state()
+    wrong = []
+    for route in sorted(OWN | STAFF | AGENTS | set(ROWS)):
+        body = (ROWS | STAFF_BODIES).get(route, nothing)(theirs)
+        for headers in ({}, {"Authorization": "Bearer rubbish"}, {"X-API-Key": "gbk_rubbish"}):
+            answer = call(anonymous, route, theirs, body, **headers)
+            if not refused(answer, 401):
+                wrong.append((route, headers, answer.status_code, answer.content))
+    assert wrong == []
+    assert state() == before
+
+
+def test_outsider_finds_nothing(theirs: Theirs, outsider: Person) -> None:
+    before = state()
+    wrong = []
+    for route, body in ROWS.items():
+        for headers in ({}, {"X-Organisation": theirs.organisation_id}):
+            answer = call(outsider, route, theirs, body(theirs), **headers)
+            if not refused(answer, 404):
+                wrong.append((route, headers, answer.status_code, answer.content))
+    assert wrong == []
+    assert state() == before
+
+
+def test_outsider_cannot_choose_the_organisation(theirs: Theirs, outsider: Person) -> None:
+    before = state()
+    wrong = []
+    for route in sorted(OWN - {"POST auth/logout"}):
+        answer = call(outsider, route, theirs, None, **{"X-Organisation": theirs.organisation_id})
+        if not refused(answer, 404):
+            wrong.append((route, answer.status_code, answer.content))
+    assert wrong == []
+    assert state() == before
+
+
+def test_customers_are_no_staff_and_no_agents(theirs: Theirs, owner: Person, outsider: Person) -> None:
+    before = state()
+    wrong = []
+    for person in (owner, outsider):
+        for route in sorted(STAFF | AGENTS):
+            answer = call(person, route, theirs, STAFF_BODIES.get(route, nothing)(theirs))
+            if not refused(answer, *((401,) if route in AGENTS else (403, 404))):
+                wrong.append((route, answer.status_code, answer.content))
+    assert wrong == []
+    assert state() == before
+
+
+def test_other_sessions_find_no_payment(theirs: Theirs, outsider: Person, anonymous: Caller) -> None:
+    before = state()
+    wrong = []
+    for caller in (anonymous, outsider):
+        for route, body in SESSION_ROWS.items():
+            answer = call(caller, route, theirs, body(theirs))
+            if not refused(answer, 404):
+                wrong.append((route, answer.status_code, answer.content))
+    assert wrong == []
+    assert state() == before
+
+
+def test_outsiders_lists_hold_nothing_of_theirs(theirs: Theirs, outsider: Person) -> None:
+    """Own lists answer, and no id of the other organisation stands in any of them."""
+    seed_plans()
+    ids = {theirs.pod_id, theirs.config_id, theirs.account_id, theirs.payment_id, theirs.key_id, theirs.member_id}
+    for route in sorted(route for route in OWN if route.startswith("GET ")):
+        answer = call(outsider, route, theirs)
+        assert answer.status_code == 200, (route, answer.content)
+        text = answer.content.decode()
+        assert not [found for found in (*ids, theirs.organisation_id, theirs.email) if found in text], route
+
+
+PAGES = ("/settings/members/{member_id}/remove/", "/settings/keys/{key_id}/revoke/")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_of_others(page: str, theirs: Theirs, outsider: Person) -> None:
+    address = page.format(**theirs._asdict())
+    before = state()
+    assert outsider.client.get(address).status_code == 404
+    assert outsider.client.post(address).status_code == 404
+    assert Client().post(address).status_code == 302
+    assert state() == before
