@@ -172,40 +172,38 @@ def test_limits_show_what_is_used(owner: Person, pod: Pod) -> None:
     assert limits["max_providers"] == {"used": 0, "limit": 1}
 
 
-ROUTES = [
-    ("get", "config/pods/{config}", None),
+ROUTES: list[tuple[str, str, dict[str, Any]]] = [
+    ("get", "config/pods/{config}", {}),
     ("patch", "config/pods/{config}", {"disk_gb": 99}),
-    ("delete", "config/pods/{config}", None),
+    ("delete", "config/pods/{config}", {}),
     ("post", "deployment/estimate", {"config": "{config}"}),
     ("post", "deployment/validate", {"config": "{config}"}),
     ("post", "deployment/deploy", {"config": "{config}"}),
-    ("post", "deployment/activate/{config}", None),
-    ("get", "deployment/pods/{pod}", None),
+    ("post", "deployment/activate/{config}", {}),
+    ("get", "deployment/pods/{pod}", {}),
     ("post", "deployment/pods/{pod}/action", {"action": "terminate"}),
-    ("get", "pods/{pod}/events", None),
-    ("get", "pods/{pod}/logs", None),
-    ("get", "pods/{pod}/metrics", None),
-    ("get", "pods/{pod}/receipt", None),
+    ("get", "pods/{pod}/events", {}),
+    ("get", "pods/{pod}/logs", {}),
+    ("get", "pods/{pod}/metrics", {}),
+    ("get", "pods/{pod}/receipt", {}),
 ]
 
 
-@pytest.mark.parametrize(("method", "route", "body"), ROUTES)
-def test_what_is_not_yours_does_not_exist(
-    outsider: Person, anonymous: Caller, pod: Pod, method: str, route: str, body: dict[str, Any] | None
-) -> None:
+def test_what_is_not_yours_does_not_exist(outsider: Person, anonymous: Caller, pod: Pod) -> None:
     assert pod.config is not None
     ids = {"config": pod.config.public_id, "pod": pod.public_id}
-    route = route.format(**ids)
-    body = {
-        name: value.format(**ids) if isinstance(value, str) else value for name, value in (body or {}).items()
-    } or None
-    before = (Pod.objects.count(), PodConfig.objects.values_list("disk_gb", "archived_at").get(), pod.desired_status)
-    headers = {"Idempotency-Key": "x"}
-    assert outsider.api(method, route, body, headers).status_code == 404
-    assert anonymous.api(method, route, body, headers).status_code == 401
-    pod.refresh_from_db()
-    now = (Pod.objects.count(), PodConfig.objects.values_list("disk_gb", "archived_at").get(), pod.desired_status)
-    assert now == before
+    before = _everything()
+    for method, route, body in ROUTES:
+        given = {name: value.format(**ids) if isinstance(value, str) else value for name, value in body.items()}
+        sent = {"body": given or None, "headers": {"Idempotency-Key": "x"}}
+        assert outsider.api(method, route.format(**ids), **sent).status_code == 404, route
+        assert anonymous.api(method, route.format(**ids), **sent).status_code == 401, route
+    assert _everything() == before
+
+
+def _everything() -> list[Any]:
+    pods = Pod.objects.values_list("pk", "desired_status", "version")
+    return [*pods, *PodConfig.objects.values_list("pk", "disk_gb", "archived_at")]
 
 
 def test_a_viewer_looks_and_touches_nothing(viewer: Person, pod: Pod) -> None:
