@@ -70,22 +70,22 @@ def model_history(gpu: str, *, days: int, kind: str) -> list[PriceSpan]:
 
 
 def trends(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[PriceSpan]]:
-    """For each (model, kind) the small line in tables: 30 days by the day, or the last day by the half hour where
-    we have not watched for longer. Cached for five minutes."""
+    """For each (model, kind) the small line in tables: 30 days by the day, or the last three hours by five minutes
+    where we have not watched for longer. Cached for five minutes."""
     names = {f"trend:{gpu}:{kind}": (gpu, kind) for gpu, kind in pairs}
     known = {names[name]: spans for name, spans in cache.get_many(names).items()}
     missing = [pair for pair in names.values() if pair not in known]
     if missing:
         gpus = sorted({gpu for gpu, _ in missing})
-        by_day, by_hour = _read(gpus, TREND_DAYS, timedelta(days=1)), _read(gpus, 1, timedelta(minutes=30))
-        fresh = {pair: _longer(by_day.get(pair, []), by_hour.get(pair, [])) for pair in missing}
+        by_day, newest = _read(gpus, TREND_DAYS, timedelta(days=1)), _read(gpus, 3 / 24, timedelta(minutes=5))
+        fresh = {pair: _longer(by_day.get(pair, []), newest.get(pair, [])) for pair in missing}
         cache.set_many({f"trend:{gpu}:{kind}": spans for (gpu, kind), spans in fresh.items()}, CACHE_S)
         known |= fresh
     return known
 
 
-def _longer(by_day: list[PriceSpan], by_hour: list[PriceSpan]) -> list[PriceSpan]:
-    return by_day if len(by_day) >= LEAST_DAYS else by_hour
+def _longer(by_day: list[PriceSpan], newest: list[PriceSpan]) -> list[PriceSpan]:
+    return by_day if len(by_day) >= LEAST_DAYS else newest
 
 
 def offer_history(offer: Offer, *, limit: int = MAX_POINTS) -> list[tuple[datetime, Decimal]]:
@@ -94,10 +94,11 @@ def offer_history(offer: Offer, *, limit: int = MAX_POINTS) -> list[tuple[dateti
     return list(rows)[::-1]
 
 
-def _read(gpus: Sequence[str], days: int, step: timedelta) -> dict[tuple[str, str], list[PriceSpan]]:
+def _read(gpus: Sequence[str], days: float, step: timedelta) -> dict[tuple[str, str], list[PriceSpan]]:
     end = now()
-    start = (end - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
-    start = start.replace(hour=0) if step >= timedelta(hours=6) else start
+    start = (end - timedelta(days=days)).replace(second=0, microsecond=0)
+    if step >= timedelta(hours=1):
+        start = start.replace(minute=0, hour=0 if step >= timedelta(hours=6) else start.hour)
     found: dict[tuple[str, str], list[PriceSpan]] = {}
     with connection.cursor() as cursor:
         cursor.execute(

@@ -12,16 +12,18 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.gpus import load_models, models_by_slug
+from marketplace.models import Offer
 from marketplace.seeds import LIST_PRICES
 
 Floats = NDArray[np.floating]
 
+KINDS: Final[tuple[str, ...]] = tuple(Offer.Kind.values)  # their codes in the snapshot count from 0
 CRITERIA: Final = ("price", "performance", "reliability", "vram", "net")
 COSTS: Final = frozenset({"price"})
 DEFAULT_WEIGHTS: Final[Mapping[str, int]] = {"price": 50, "performance": 20, "reliability": 15, "vram": 5, "net": 10}
@@ -72,17 +74,22 @@ def vram_class(vram_gb: Floats) -> NDArray[np.intp]:
 
 @cache
 def price_references() -> Floats:
-    """Natural logarithms of (low, high) USD per GPU-hour, by VRAM class: half and twice what list prices span there."""
-    prices: dict[int, list[Decimal]] = {}
+    """Natural logarithms of (low, high) USD per GPU-hour by [kind, VRAM class]: half and twice what list prices span.
+
+    A kind without list prices in a class is measured by the on-demand prices there.
+    """
+    prices: dict[tuple[str, int], list[Decimal]] = {}
     with LIST_PRICES.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             size = models_by_slug()[row["model"]].vram_gb
-            prices.setdefault(int(vram_class(np.asarray([size]))[0]), []).append(Decimal(row["usd_per_gpu_hour"]))
-    table = np.empty((len(VRAM_CLASSES), 2))
-    for index in range(len(VRAM_CLASSES)):
-        found = prices.get(index)
-        low, high = (float(min(found)) / 2, float(max(found)) * 2) if found else NO_LIST_PRICE
-        table[index] = math.log(low), math.log(high)
+            place = (row["kind"], int(vram_class(np.asarray([size]))[0]))
+            prices.setdefault(place, []).append(Decimal(row["usd_per_gpu_hour"]))
+    table = np.empty((len(KINDS), len(VRAM_CLASSES), 2))
+    for n, kind in enumerate(KINDS):
+        for index in range(len(VRAM_CLASSES)):
+            found = prices.get((kind, index)) or prices.get((Offer.Kind.ON_DEMAND, index))
+            low, high = (float(min(found)) / 2, float(max(found)) * 2) if found else NO_LIST_PRICE
+            table[n, index] = math.log(low), math.log(high)
     return table
 
 
@@ -92,17 +99,19 @@ def _log_range(figure: str) -> tuple[float, float]:
     return math.log(min(values)), math.log(max(values))
 
 
-def price_merit(price_per_gpu_hour: Floats, classes: NDArray[np.intp]) -> Floats:
+def price_merit(price_per_gpu_hour: Floats, kinds: NDArray[Any], classes: NDArray[np.intp]) -> Floats:
     """1 at half the lowest list price of the class, 0 at twice the highest, by ratio in between."""
-    low, high = price_references()[classes].T
+    low, high = price_references()[kinds, classes].T
     merit: Floats = np.clip((high - np.log(price_per_gpu_hour)) / (high - low), 0, 1)
     return merit
 
 
-def merits_of(*, price: Floats, tflops: Floats, reliability: Floats, vram_gb: Floats, net_mbps: Floats) -> Floats:
+def merits_of(
+    *, price: Floats, kinds: NDArray[Any], tflops: Floats, reliability: Floats, vram_gb: Floats, net_mbps: Floats
+) -> Floats:
     """One row of merits 0…1 for each offer, columns as CRITERIA. What a provider does not state counts as the middle."""
     columns = [
-        price_merit(price, vram_class(vram_gb)),
+        price_merit(price, kinds, vram_class(vram_gb)),
         _by_ratio(tflops, _log_range("fp16_dense_tflops"), missing=0.0),
         _by_step(reliability, RELIABILITY_RANGE),
         _by_ratio(vram_gb, _log_range("vram_gb"), missing=0.0),

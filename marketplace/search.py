@@ -15,10 +15,10 @@ from marketplace.models import Offer
 from marketplace.offers import FRESH, HIDDEN, STALE
 from marketplace.pricing import all_in
 from marketplace.queries import OfferQuery
-from marketplace.ranking import COSTS, CRITERIA, price_merit, reference_scores, topsis, vram_class
+from marketplace.ranking import COSTS, CRITERIA, KINDS, price_merit, reference_scores, topsis, vram_class
 from marketplace.regions import is_place
 from marketplace.rows import OfferRow
-from marketplace.snapshot import KINDS, MICROS, SOURCES, Column, ProviderFacts, Snapshot, current
+from marketplace.snapshot import MICROS, SOURCES, Column, ProviderFacts, Snapshot, current
 
 LIVE = SOURCES.index(Offer.Source.LIVE)
 HOURS = 730
@@ -206,7 +206,7 @@ def _scores(snapshot: Snapshot, query: OfferQuery, rows: Column, price: Column, 
     else:
         merits = snapshot.merits[rows]
         if query.disk_gb or query.egress_gb:
-            merits[:, 0] = price_merit(price, vram_class(columns["vram_gb"][rows]))
+            merits[:, 0] = price_merit(price, columns["kind"][rows], vram_class(columns["vram_gb"][rows]))
         scores = reference_scores(merits, weights)
     old = (columns["source"][rows] == LIVE) & (columns["seen"][rows] < moment - STALE.total_seconds())
     return np.where(old, np.nan, scores)

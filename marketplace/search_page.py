@@ -244,7 +244,7 @@ def _source_names(sources: Iterable[str]) -> str:
     names: Mapping[str, str] = {
         Offer.Source.LIVE: _("live"),
         Offer.Source.LIST_PRICE: _("list prices"),
-        Offer.Source.CATALOG: _("catalogues"),
+        Offer.Source.CATALOG: _("catalogue prices"),
     }
     return ", ".join(names[source] for source in sources)
 

@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 from marketplace.gpus import CPU, models_by_slug
 from marketplace.models import MarketVersion, Offer, Provider
-from marketplace.ranking import merits_of
+from marketplace.ranking import KINDS, merits_of
 from marketplace.registry import rents_from_wallet
 
 CHECK_S = 1.0
 MICROS = 1_000_000
-KINDS: tuple[str, ...] = tuple(Offer.Kind.values)
 SOURCES: tuple[str, ...] = tuple(Offer.Source.values)
 SCHEMA: dict[str, Any] = {
     "id": pl.String,
@@ -218,6 +217,7 @@ def build(frame: pl.DataFrame, version: int, providers: Mapping[str, ProviderFac
         places=tuple((region, country) for country, _, region in (place.partition("|") for place in places)),
         merits=merits_of(
             price=columns["gpu_price"],
+            kinds=columns["kind"],
             tflops=columns["tflops"],
             reliability=columns["reliability"],
             vram_gb=columns["vram_gb"],

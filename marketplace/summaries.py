@@ -13,7 +13,8 @@ from lib.errors import NotFound
 from marketplace.gpus import CPU, GpuFacts, models_by_slug
 from marketplace.models import Offer
 from marketplace.offers import HIDDEN, STALE
-from marketplace.snapshot import KINDS, MICROS, SOURCES, Column, Snapshot, current
+from marketplace.ranking import KINDS
+from marketplace.snapshot import MICROS, SOURCES, Column, Snapshot, current
 
 LIVE = SOURCES.index(Offer.Source.LIVE)
 LIST_PRICE = SOURCES.index(Offer.Source.LIST_PRICE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -113,7 +115,7 @@ def show_offer(request: HttpRequest, offer_id: str) -> HttpResponse:
         "job": job,
         "errors": errors,
         "changes": changes,
-        "chart": _offer_chart(changes),
+        "chart": _offer_chart(changes, offer.observed_at),
         "similar": similar[:5],
         "live_path": LIVE_PATH,
     }
@@ -129,11 +131,13 @@ def _job(request: HttpRequest) -> tuple[OfferQuery, dict[str, list[str]]]:
         return OfferQuery(disk_gb=20.0), wrong.fields
 
 
-def _offer_chart(changes: list[Any]) -> dict[str, Any]:
-    """Steps: a price holds until it changes."""
+def _offer_chart(changes: list[tuple[datetime, Decimal]], until: datetime) -> dict[str, Any]:
+    """Steps: a price holds until it changes, the last one until the offer was last seen."""
+    points = [*changes, (max(until, changes[-1][0]), changes[-1][1])] if changes else []
+    values = [float(price) for _at, price in points]
     return {
-        "x": [at.timestamp() for at, _ in changes],
-        "series": [{"label": _("price per GPU-hour"), "unit": "$", "values": [float(price) for _, price in changes]}],
+        "x": [at.timestamp() for at, _price in points],
+        "series": [{"label": _("price per GPU-hour"), "unit": "$", "values": values}],
     }
 
 

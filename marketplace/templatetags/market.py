@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from lib.templatetags.numbers import span as span_of_time
 from marketplace.history import PriceSpan
 from marketplace.models import Offer
+from marketplace.ranking import KINDS
 from marketplace.rows import OfferRow
-from marketplace.snapshot import KINDS
 
 register = template.Library()
 

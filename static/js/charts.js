@@ -1,6 +1,6 @@
 // Charts with uPlot. A figure says where its data is:
 //   <figure data-chart> with {"x": [unix seconds], "series": [{"label", "unit", "values"}]} as JSON inside it, or
-//   <div data-chart="line|bars" data-series="id" data-x="at" data-y="cpu ram" data-labels="CPU|RAM" data-unit="$">
+//   <div data-chart="line|steps|bars" data-series="id" data-x="at" data-y="cpu ram" data-labels="CPU|RAM" data-unit="$">
 //   with columns by name in the page's JSON of that id. Days may be ISO dates, amounts strings.
 // Its table stands beside it in the page and needs no script.
 import uPlot from "../vendor/uplot.js";
@@ -48,8 +48,20 @@ function line(figure, one, n, bars) {
   const write = writer(one.unit);
   const shape = { label: one.label, stroke, width: 2, value: (_, value) => write(value) };
   if (bars) return { ...shape, width: 0, fill: stroke, paths: uPlot.paths.bars({ size: [0.7 / (n + 1), 40] }), points: { show: false } };
-  // The second line is dashed: lines differ by more than colour.
-  return { ...shape, dash: n % 2 ? [6, 4] : undefined };
+  // The second line is dashed: lines differ by more than colour. A price holds until it changes: steps.
+  const paths = figure.dataset.chart === "steps" ? uPlot.paths.stepped({ align: 1 }) : undefined;
+  return { ...shape, dash: n % 2 ? [6, 4] : undefined, paths };
+}
+
+// Hours within a day, days within a year, months beyond; always UTC, 24 hours.
+function times(_, ticks, __, ___, step) {
+  const part = step < 86400 ? { hour: "2-digit", minute: "2-digit", hour12: false } : step < 28 * 86400 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" };
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { ...part, timeZone: "UTC" });
+  return ticks.map((at) => format.format(at * 1000));
+}
+
+function moment(_, at) {
+  return at == null ? "—" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ");
 }
 
 function options(figure, data) {
@@ -60,8 +72,8 @@ function options(figure, data) {
   return {
     width: figure.clientWidth,
     height: HEIGHT,
-    series: [{ label: figure.dataset.time || "UTC" }, ...data.series.map((one, n) => line(figure, one, n, bars))],
-    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+    series: [{ label: "UTC", value: moment }, ...data.series.map((one, n) => line(figure, one, n, bars))],
+    axes: [{ ...axis, values: times }, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
     scales: bars ? { y: { range: (_, low, high) => [0, high || 1] } } : {},
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
   };
@@ -89,11 +101,12 @@ function drawAll(root) {
   }
 }
 
-if (!document.querySelector("link[href*='uplot.css']")) {
-  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("../vendor/uplot.css", import.meta.url).href });
-  sheet.addEventListener("load", () => drawAll(document));
+function loadStyle(path) {
+  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL(path, import.meta.url).href });
   document.head.append(sheet);
-} else {
-  drawAll(document);
+  return new Promise((done) => ["load", "error"].forEach((name) => sheet.addEventListener(name, done)));
 }
+
+await Promise.all(["../vendor/uplot.css", "../css/charts.css"].map(loadStyle));
+drawAll(document);
 document.body.addEventListener("htmx:load", (event) => drawAll(event.detail.elt));
