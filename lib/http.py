@@ -12,7 +12,7 @@ import requests
 from django.db import connections
 from prometheus_client import Histogram
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 SECONDS = Histogram("outgoing_http_seconds", "Time of outgoing calls", ["service", "outcome"])
 MAX_BYTES = 8 * 1024 * 1024
@@ -166,15 +166,16 @@ def _call_once(
         ) as response:
             body = _read_bounded(service, response, deadline, max_bytes)
             return Answer(response.status_code, response.headers, body)
-    except requests.Timeout:
+    except (requests.Timeout, ReadTimeoutError):
         raise HttpFailed(service, "timeout") from None
-    except requests.RequestException:
+    except (requests.RequestException, HTTPError):
         raise HttpFailed(service, "connection") from None
 
 
 def _read_bounded(service: str, response: requests.Response, deadline: float, max_bytes: int) -> bytes:
+    """What comes is looked at as it comes: a read of a fixed size would wait for as long as single bytes arrive."""
     parts, size = [], 0
-    for part in response.iter_content(64 * 1024):
+    while part := response.raw.read1(64 * 1024, decode_content=True):
         size += len(part)
         if size > max_bytes:
             raise HttpFailed(service, "too_large")

@@ -15,6 +15,11 @@ from lib.clock import now
 register = template.Library()
 
 
+def _shown(value: Decimal | float, places: int, *, grouped: bool = True) -> str:
+    """Rounded as money is, half to even; Django's own formatting only cuts off."""
+    return formats.number_format(f"{Decimal(str(value)):.{places}f}", decimal_pos=places, force_grouping=grouped)
+
+
 @register.filter
 def usd(amount: Decimal | float | None, places: int = 2) -> str:
     """`$2.39`; small prices keep the digits that matter: `$0.0042`. A dash when there is none."""
@@ -24,7 +29,7 @@ def usd(amount: Decimal | float | None, places: int = 2) -> str:
     if value and abs(value) < Decimal("0.1") and places == 2:
         places = 4 if abs(value) >= Decimal("0.001") else 6
     sign = "−" if value < 0 else ""
-    return f"{sign}${formats.number_format(abs(value), decimal_pos=places, force_grouping=True)}"
+    return f"{sign}${_shown(abs(value), places)}"
 
 
 @register.filter
@@ -34,14 +39,14 @@ def money(amount: Decimal | None, currency: str) -> str:
     if currency == "USD":
         return usd(amount)
     unit = _("credits") if currency == "CREDIT" else currency
-    return f"{formats.number_format(amount, decimal_pos=2, force_grouping=True)} {unit}"
+    return f"{_shown(amount, 2)} {unit}"
 
 
 @register.filter
 def number(value: float | None, places: int = 0) -> str:
     if value is None:
         return "—"
-    return formats.number_format(value, decimal_pos=places, force_grouping=True)
+    return _shown(value, places)
 
 
 @register.filter
@@ -50,7 +55,7 @@ def bytes_short(value: float | None) -> str:
         return "—"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(value) < 1000 or unit == "TB":
-            return f"{formats.number_format(value, decimal_pos=0 if unit == 'B' else 1)} {unit}"
+            return f"{_shown(value, 0 if unit == 'B' else 1, grouped=False)} {unit}"
         value /= 1000
     return "—"
 
@@ -61,7 +66,7 @@ def span(seconds: float | None) -> str:
     if seconds is None:
         return "—"
     if seconds < 10:
-        return f"{formats.number_format(seconds, decimal_pos=1)} s"
+        return f"{_shown(seconds, 1)} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:
         return f"{rest} s"
