@@ -37,7 +37,7 @@ lint: env ## Format, lint, types, layers, migrations, production settings
 bench: env ## Figures beside their references
 	$(BIN)/python -m benchmarks $(ARGS)
 
-env: static/vendor/.copied ## The Python environment and the browser parts; costs nothing when nothing changed
+env: static/vendor/.copied locale/es/LC_MESSAGES/django.mo ## The Python environment and the browser parts; costs nothing when nothing changed
 
 lock: .local/bootstrap/.installed ## Resolve requirements again (ARGS=--upgrade takes newer versions)
 	@for group in bootstrap agent base dev; do \
@@ -78,3 +78,6 @@ node_modules/.installed: .venv/.synced package.json package-lock.json .npmrc
 static/vendor/.copied: node_modules/.installed lib/local/browser_parts.py
 	@$(BIN)/python -m lib.local.browser_parts
 	@touch $@
+
+locale/es/LC_MESSAGES/django.mo: locale/es/LC_MESSAGES/django.po lib/local/messages.py .venv/.synced
+	@$(BIN)/python -m lib.local.messages
