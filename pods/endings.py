@@ -12,7 +12,7 @@ from lib.clock import now
 from lib.money import money_json
 from marketplace.providers.base import Instance
 from marketplace.registry import adapter_for
-from pods import lifecycle, metering, receipts
+from pods import lifecycle, metering, outages, receipts
 from pods.models import Placement, Pod
 from pods.pricing import OWN_NODES
 
@@ -34,7 +34,8 @@ def advance(pod: Pod, placement: Placement) -> bool:
     Raises ProviderError when the provider cannot be asked; nothing is taken for gone then.
     """
     adapter = adapter_for(placement.provider_id, placement.provider_account)
-    instance = adapter.get(placement.ref) if placement.ref else adapter.find(placement.key)
+    with outages.watching(placement.provider_id):
+        instance = adapter.get(placement.ref) if placement.ref else adapter.find(placement.key)
     if instance is None or instance.state == "gone":
         return _seen_gone(pod, placement)
     _note_alive(placement, instance)

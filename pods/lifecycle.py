@@ -131,7 +131,7 @@ def tell_pages(pod: Pod) -> None:
 
 def wake(pod_id: UUID) -> None:
     """Make the pod due and call a worker after the commit; should the call be lost, the next tick finds it."""
-    from pods.tasks import reconcile_pod  # the task imports the reconciler, and that this module
+    from pods.tasks import call_workers  # the tasks import the reconciler, and that this module
 
     leases.hint(Pod, pod_id)
-    reconcile_pod.delay_on_commit(str(pod_id))
+    call_workers([pod_id])

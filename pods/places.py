@@ -19,7 +19,7 @@ from lib.secrets import unseal
 from marketplace.models import Offer
 from marketplace.providers.base import Instance, LaunchRequest, Provider, ProviderError, RateLimited, Rejected
 from marketplace.registry import adapter_for
-from pods import lifecycle, metering, probes, reports
+from pods import lifecycle, metering, outages, probes, reports
 from pods.models import OPEN_PLACEMENTS, Payer, Placement, Pod, PodSpec
 from pods.pricing import DRIFT, price_ceiling, price_of
 from pods.states import PodStatus, Reason
@@ -84,8 +84,9 @@ def ask(pod: Pod, placement: Placement) -> float:
 
 def find_or_create(pod: Pod, placement: Placement, *, asked_before: bool) -> Instance:
     adapter = adapter_of(placement)
-    found = adapter.find(placement.key) if asked_before else None
-    return found or adapter.create(launch_request(pod, placement))
+    with outages.watching(placement.provider_id):
+        found = adapter.find(placement.key) if asked_before else None
+        return found or adapter.create(launch_request(pod, placement))
 
 
 def take_in(pod: Pod, placement: Placement, instance: Instance, *, probe: bool = True) -> None:
@@ -99,7 +100,9 @@ def take_in(pod: Pod, placement: Placement, instance: Instance, *, probe: bool =
 
 
 def look(pod: Pod, placement: Placement, *, probe: bool = True) -> None:
-    take_in(pod, placement, adapter_of(placement).get(placement.ref), probe=probe)
+    with outages.watching(placement.provider_id):
+        instance = adapter_of(placement).get(placement.ref)
+    take_in(pod, placement, instance, probe=probe)
 
 
 def resume_kept(pod: Pod, placement: Placement) -> None:

@@ -14,6 +14,7 @@ from lib.clock import now
 from marketplace.gpus import CPU, parse_gpu_query
 from marketplace.models import Offer
 from marketplace.offers import FRESH
+from pods import outages
 from pods.models import Payer, Placement, Pod, PodSpec
 from pods.pricing import OWN_NODES, price_ceiling
 
@@ -26,7 +27,7 @@ LIMIT = 20
 def choose_offers(spec: PodSpec, exclude: Collection[UUID] = ()) -> list[Offer]:
     """Rentable offers that fit, best first: the chosen one, then the kind of place it had before, then by price."""
     quoted = spec.quoted_price_per_hour if isinstance(spec, Pod) else None
-    found = _fitting(spec).exclude(pk__in=list(exclude))
+    found = _fitting(spec).exclude(pk__in=list(exclude)).exclude(provider_id__in=outages.out_of(settings.PROVIDERS))
     ceiling = price_ceiling(spec, quoted)
     if ceiling is not None:
         found = found.filter(price_per_hour__lte=ceiling)

@@ -7,12 +7,12 @@ changed and is looked at once more under the same lease.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,7 +21,7 @@ from lib import leases
 from lib.clock import now
 from marketplace.models import Offer
 from marketplace.providers.base import ProviderError
-from pods import actions, endings, lifecycle, metering, places, placing, provider_logs
+from pods import actions, endings, lifecycle, metering, outages, places, placing, provider_logs
 from pods.models import Placement, Pod
 from pods.moves import begin_move
 from pods.places import ACTOR, open_placement
@@ -36,6 +36,7 @@ MAX_STEPS = 8
 # Longer than any chain of calls that one step can make; each call has its own time limit of 10 s.
 LEASE_S = 60.0
 RUNNING_LOOK_S = 15.0
+OUTAGE_LOOK_S = 5.0
 SOON_S = 1.0
 RESTING_LOOK_S = 3600.0
 LONGEST_BACKOFF_S = 30.0
@@ -53,6 +54,13 @@ def due_pods(limit: int = 100) -> list[UUID]:
     """Pods to look at now, the longest waiting first."""
     free = _workable().filter(Q(lease_until=None) | Q(lease_until__lt=Now()), due_at__lte=Now())
     return list(free.order_by("due_at").values_list("pk", flat=True)[:limit])
+
+
+def on_own_nodes(pod_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the pods whose looks wait for no stranger: their present place is a node of ours."""
+    newest = Placement.objects.filter(pod=OuterRef("pk")).order_by("-epoch", "-attempt")
+    rows = Pod.objects.filter(pk__in=pod_ids).annotate(place=Subquery(newest.values("provider_id")[:1]))
+    return set(rows.filter(place=OWN_NODES).values_list("pk", flat=True))
 
 
 def reconcile(pod_id: UUID) -> bool:
@@ -227,6 +235,8 @@ def _running(pod: Pod) -> float:
     if placement is None:
         begin_move(pod_id=pod.pk, seen_epoch=pod.epoch, reason=Reason.INSTANCE_LOST, actor=ACTOR)
         raise LeaseLost
+    if outages.is_out(placement.provider_id):
+        return OUTAGE_LOOK_S  # it runs on; nobody can say more
     places.look(pod, placement, probe=False)
     _reload(pod)
     if pod.status != S.RUNNING:
@@ -304,7 +314,8 @@ def _end_leftovers(pod: Pod, due_in: float) -> float:
     over = False
     remaining = endings.leftovers(pod)
     for placement in remaining:
-        over = endings.advance(pod, placement) or over
+        if not outages.is_out(placement.provider_id):
+            over = endings.advance(pod, placement) or over
     if over and pod.status in {S.TERMINATING, S.STOPPING}:
         return SOON_S / 4
     return min(due_in, endings.GONE_APART.total_seconds()) if remaining else due_in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from uuid import UUID
 
 from celery import shared_task
@@ -17,8 +18,16 @@ LOOKS_IN_A_ROW = 3
 
 @shared_task
 def reconcile_pods() -> None:
-    for pod_id in reconcile.due_pods():
-        reconcile_pod.apply_async_on_commit((str(pod_id),), expires=STALE_AFTER_S)
+    call_workers(reconcile.due_pods())
+
+
+def call_workers(pod_ids: Collection[UUID]) -> None:
+    """Have workers look at these pods after the commit. Only pods on our own nodes are looked at where pods are kept
+    alive: a stranger that hangs must not hold up a failover."""
+    ours = reconcile.on_own_nodes(pod_ids) if pod_ids else set()
+    for pod_id in pod_ids:
+        queue = "control" if pod_id in ours else "work"
+        reconcile_pod.apply_async_on_commit((str(pod_id),), queue=queue, expires=STALE_AFTER_S)
 
 
 @shared_task

@@ -10,14 +10,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.db.models.functions import Now
 
 from lib import leases
-from marketplace.models import Offer
+from marketplace.models import Offer, Provider
 from marketplace.providers import wire
+from marketplace.providers.base import Unreachable
 from marketplace.registry import adapter_for
-from pods import actions, places, reconcile, sweeping
+from pods import actions, outages, places, reconcile, sweeping, tasks
 from pods.models import Placement, Pod, PodConfig
 from pods.moves import begin_move
 from pods.states import PodStatus, Reason
@@ -274,3 +276,54 @@ def _owner(pod: Pod) -> Any:
     from accounts import actor
 
     return actor.user(pod.organisation.members.earliest("date_joined"))
+
+
+def test_a_provider_that_is_out_interrupts_no_pod_and_gets_no_new_one(bench: Benches, config_of: Configs) -> None:
+    desk = bench("vast")
+    other = bench("runpod")
+    pod = drive(deploy(config_of(), cheapest("vast", gpu_id="rtx-4090")), PodStatus.RUNNING)
+    desk.fault("http_500")
+    for failures in range(1, outages.FAILURES + 1):
+        look(pod)
+        assert (pod.status, pod.failures) == (PodStatus.RUNNING, failures)
+    look(pod)
+    assert pod.failures == 0, "nobody asked any more"
+    new = drive(deploy(config_of(max_price_per_hour=Decimal(2)), None, "second"), PodStatus.RUNNING)
+    assert placement_of(new).provider_id == "runpod"
+    assert len(other.living()) == 1
+    desk.fault("off")
+    cache.delete("outage:open:vast")  # ten seconds went by
+    look(pod)
+    assert pod.status == PodStatus.RUNNING
+    assert outages.out_of(["vast"]) == []
+    assert pod.epoch == 1
+
+
+def test_only_one_caller_tries_whether_a_provider_is_back(db: None) -> None:
+    for _call in range(outages.FAILURES):
+        with pytest.raises(Unreachable), outages.watching("vast"):
+            raise Unreachable("no answer")
+    assert outages.is_out("vast")
+    cache.delete("outage:open:vast")
+    assert [outages.is_out("vast") for _caller in range(3)] == [False, True, True]
+    with outages.watching("vast"):
+        pass
+    assert not outages.is_out("vast")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_looks_that_wait_for_strangers_are_queued_apart(
+    transactional_db: None, bench: Benches, config_of: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues: list[str] = []
+    monkeypatch.setattr(
+        tasks.reconcile_pod, "apply_async_on_commit", lambda _args, queue, expires: queues.append(queue)
+    )
+    bench("vast")
+    pod = deploy(config_of(), cheapest("vast", gpu_id="rtx-4090"))
+    drive(pod, PodStatus.RUNNING)
+    queues.clear()
+    tasks.call_workers([pod.pk])
+    Placement.objects.update(provider=Provider.objects.create(slug="catalyst", name="Catalyst"))
+    tasks.call_workers([pod.pk])
+    assert queues == ["work", "control"]
