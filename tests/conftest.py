@@ -97,13 +97,16 @@ def _flush_as_owner(sql_list: Iterable[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test sees another one's rate limits and lock-outs."""
+    """No test sees another one's rate limits, lock-outs and market."""
     yield
     uses_database = {"db", "transactional_db"} & set(request.fixturenames)
     if uses_database or request.node.get_closest_marker("django_db"):
         from django.core.cache import cache
 
+        from marketplace import snapshot
+
         cache.delete_pattern("*")  # type: ignore[attr-defined]
+        snapshot.forget()
 
 
 @pytest.fixture(scope="session")

@@ -16,3 +16,14 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     monkeypatch.setattr(vast_client, "LOG_PAUSE_S", 0)
     with scripted_provider() as script:
         yield script
+
+
+@pytest.fixture
+def market(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Providers and models are there, no offers; every search looks for changes."""
+    from marketplace import snapshot
+    from marketplace.seeds import seed_gpu_models, seed_providers
+
+    monkeypatch.setattr(snapshot, "CHECK_S", 0.0)
+    seed_gpu_models()
+    seed_providers()
