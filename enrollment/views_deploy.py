@@ -100,7 +100,7 @@ def _initial(offer: Offer | None) -> dict[str, Any]:
         "offer": offer.public_id if offer else "",
         "template": template,
         "name": f"pod-{uuid4().hex[:4]}",
-        "gpu_query": offer.gpu_id if offer else "",
+        "gpu_query": offer.gpu_id if offer else "cpu",  # the demo job needs no card
         "gpu_count": offer.gpu_count if offer else 1,
         "kind": offer.kind if offer else Offer.Kind.ON_DEMAND,
         "payer": Payer.CREDITS if ours else Payer.WALLET,
