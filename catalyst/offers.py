@@ -41,5 +41,6 @@ def _offer_of(node: Node) -> RawOffer:
         available_count=len(free_slots(node)),
         disk_price_gb_month=Decimal(0),
         egress_price_gb=Decimal(0),
-        extra={"node": node.name},
+        # `operator` earns the operator's share of what a pod costs there.
+        extra={"node": node.name} | ({"operator": str(node.organisation_id)} if node.organisation_id else {}),
     )

@@ -91,7 +91,9 @@ def _node_leaves(row: NodePod) -> None:
 def _tell_pod(row: NodePod) -> None:
     placement = Placement.objects.filter(pod_id=row.pod_id, epoch=row.epoch, ref=str(row.pk)).first()
     if placement is not None:
-        reports.instance_changed(placement=placement, instance=instance_of(row), actor=actor.node(row.node_id))
+        reports.instance_changed(
+            placement=placement, instance=instance_of(row), actor=actor.node(row.node_id), restarts=row.restarts
+        )
 
 
 def steps_told(beat_pods: list[Any]) -> None:

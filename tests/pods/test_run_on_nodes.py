@@ -162,6 +162,23 @@ def test_a_finished_job_is_complete_and_its_folder_is_asked_to_go(pod: Pod) -> N
     assert placement_of(pod).receipt is not None
 
 
+def test_restarts_on_the_node_are_counted(pod: Pod) -> None:
+    tell(pod, "restarting", reason="crashed", restarts=1, exit_code=-9)
+    tell(pod, "running", restarts=1)
+    pod.refresh_from_db()
+    assert (pod.restarts, pod.status) == (1, PodStatus.RUNNING)
+    assert pod.events.filter(kind="restarted").count() == 1
+
+
+def test_the_operator_of_a_node_is_known_to_the_bill(nodes: list[Node], config_of: Configs) -> None:
+    operator = Organisation.objects.create(name="Operator")
+    Node.objects.update(organisation=operator)
+    publish_offers()
+    pod = deploy(job(config_of))
+    look(pod)
+    assert placement_of(pod).operator == operator
+
+
 def test_a_crash_is_drilled_on_the_node(pod: Pod, owner: Person) -> None:
     answer = owner.api("post", f"deployment/pods/{pod.public_id}/action", {"action": "crash"})
     assert answer.status_code == 200, answer.content
