@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from billing.models import CreditRate, Plan
 
@@ -20,8 +21,13 @@ PLANS: list[dict[str, Any]] = [
         "slug": "free",
         "name": "Free",
         "price_per_month": Decimal(0),
-        "summary": "Compare every offer and run your first pods.",
-        "features": ["1 provider account", "Price comparison", "Basic pod management", "10 compute credits"],
+        "summary": _("Compare every offer and run your first pods."),
+        "features": [
+            _("1 provider account"),
+            _("Price comparison"),
+            _("Basic pod management"),
+            _("10 compute credits"),
+        ],
         "entitlements": {
             "max_providers": 1,
             "max_running_pods": 2,
@@ -37,8 +43,8 @@ PLANS: list[dict[str, Any]] = [
         "slug": "pro",
         "name": "Pro",
         "price_per_month": Decimal(49),
-        "summary": "For people who train and serve every week.",
-        "features": ["3 provider accounts", "Automation", "Notifications", "Templates"],
+        "summary": _("For people who train and serve every week."),
+        "features": [_("3 provider accounts"), _("Automation"), _("Notifications"), _("Templates")],
         "entitlements": {
             "max_providers": 3,
             "max_running_pods": 20,
@@ -54,8 +60,13 @@ PLANS: list[dict[str, Any]] = [
         "slug": "team",
         "name": "Team",
         "price_per_month": Decimal(299),
-        "summary": "For teams that share budgets and machines.",
-        "features": ["Unlimited provider accounts", "Advanced automation", "Team with roles", "Everything in Pro"],
+        "summary": _("For teams that share budgets and machines."),
+        "features": [
+            _("Unlimited provider accounts"),
+            _("Advanced automation"),
+            _("Team with roles"),
+            _("Everything in Pro"),
+        ],
         "entitlements": {
             "max_providers": None,
             "max_running_pods": 200,
@@ -71,8 +82,8 @@ PLANS: list[dict[str, Any]] = [
         "slug": "enterprise",
         "name": "Enterprise",
         "price_per_month": None,
-        "summary": "By contract: your limits, your terms.",
-        "features": ["Everything in Team", "Limits by contract", "Invoices", "Support with a name"],
+        "summary": _("By contract: your limits, your terms."),
+        "features": [_("Everything in Team"), _("Limits by contract"), _("Invoices"), _("Support with a name")],
         "entitlements": {
             "max_providers": None,
             "max_running_pods": None,
