@@ -25,11 +25,13 @@ app.conf.beat_schedule = {
     "ingest-offers": {"task": "marketplace.tasks.ingest_offers", "schedule": 30.0},
     "expire-holds": {"task": "billing.tasks.expire_holds", "schedule": 60.0},
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
+    "forget-expired": {"task": "accounts.tasks.forget_expired", "schedule": 3600.0},
     "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},
 }
 app.conf.task_routes = {
     # They wait for providers, or take their time: not where pods are kept alive.
     "pods.tasks.collect_logs": {"queue": "work"},
+    "pods.tasks.tell_people": {"queue": "work"},
     "pods.tasks.sweep_orphans": {"queue": "work"},
     "pods.tasks.prune_pods": {"queue": "work"},
     "pods.tasks.*": {"queue": "control"},

@@ -74,7 +74,7 @@ def switch_status(
             return False
         pod.refresh_from_db(fields=["status", "reason", "message", "status_at", "version", *columns])
         record(pod, "status", actor=actor, old_status=old, new_status=to, reason=reason, message=message)
-        notices.tell_change(pod)
+        notices.plan(pod, f"{to}/{reason}", message)
         tell_pages(pod)
         if lease_token is None:
             wake(pod.pk)

@@ -197,7 +197,7 @@ def _watch_funds(pod: Pod, placement: Placement, settled: Settled) -> None:
         minutes = int(settled.held * SECONDS_PER_HOUR / placement.price_per_hour) // 60
         message = _("The balance pays for about %s more minutes.") % minutes
         lifecycle.record(pod, "funds_low", actor=ACTOR, reason=Reason.NO_FUNDS, message=message)
-        notices.tell_funds_low(pod, message)
+        notices.plan(pod, notices.FUNDS_LOW, message)
         lifecycle.tell_pages(pod)
     elif not settled.short and pod.funds_warned_at is not None:
         Pod.objects.filter(pk=pod.pk).update(funds_warned_at=None)

@@ -1,8 +1,12 @@
-"""Which changes of a pod people are told about in their inbox, and in which words."""
+"""Which changes of a pod people are told about in their inbox, and in which words.
+
+Always by a worker, after the commit: nobody waits for it, least of all a failover.
+"""
 
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.text import format_lazy
@@ -14,33 +18,35 @@ from pods.models import Pod
 from pods.states import PodStatus, Reason
 
 S = PodStatus
-# (new status, reason) → kind and title. What a person asked for themselves is no news to them.
-CHANGES: Final[dict[tuple[str, str], tuple[str, StrOrPromise]]] = {
-    (S.RECOVERING, Reason.NODE_LOST): ("pod.moved", _("{name} moves: its node fell silent")),
-    (S.RECOVERING, Reason.INSTANCE_LOST): ("pod.moved", _("{name} moves: its instance was lost")),
-    (S.RECOVERING, Reason.PREEMPTED): ("pod.moved", _("{name} moves: the provider took its place back")),
-    (S.COMPLETED, Reason.EXITED): ("pod.completed", _("{name} is complete")),
-    (S.FAILED, Reason.CRASHED): ("pod.failed", _("{name} failed: its process ended with an error")),
-    (S.FAILED, Reason.NO_CAPACITY): ("pod.failed", _("{name} found no place")),
-    (S.FAILED, Reason.PROVIDER_REFUSED): ("pod.failed", _("{name} found no place that took it")),
-    (S.FAILED, Reason.NO_FUNDS): ("pod.no_funds", _("{name} did not start: the balance is too low")),
-    (S.STOPPING, Reason.NO_FUNDS): ("pod.no_funds", _("{name} is stopped: the balance ran out")),
-    (S.STOPPING, Reason.BUDGET_SPENT): ("pod.budget_spent", _("{name} is stopped: its spend cap was reached")),
-    (S.TERMINATING, Reason.TIME_OVER): ("pod.time_over", _("{name} ends: its time to live is over")),
+FUNDS_LOW: Final = "funds_low"
+# Status and reason → kind and title. What a person asked for themselves is no news to them.
+NEWS: Final[dict[str, tuple[str, StrOrPromise]]] = {
+    f"{S.RECOVERING}/{Reason.NODE_LOST}": ("pod.moved", _("{name} moves: its node fell silent")),
+    f"{S.RECOVERING}/{Reason.INSTANCE_LOST}": ("pod.moved", _("{name} moves: its instance was lost")),
+    f"{S.RECOVERING}/{Reason.PREEMPTED}": ("pod.moved", _("{name} moves: the provider took its place back")),
+    f"{S.COMPLETED}/{Reason.EXITED}": ("pod.completed", _("{name} is complete")),
+    f"{S.FAILED}/{Reason.CRASHED}": ("pod.failed", _("{name} failed: its process ended with an error")),
+    f"{S.FAILED}/{Reason.NO_CAPACITY}": ("pod.failed", _("{name} found no place")),
+    f"{S.FAILED}/{Reason.PROVIDER_REFUSED}": ("pod.failed", _("{name} found no place that took it")),
+    f"{S.FAILED}/{Reason.NO_FUNDS}": ("pod.no_funds", _("{name} did not start: the balance is too low")),
+    f"{S.STOPPING}/{Reason.NO_FUNDS}": ("pod.no_funds", _("{name} is stopped: the balance ran out")),
+    f"{S.STOPPING}/{Reason.BUDGET_SPENT}": ("pod.budget_spent", _("{name} is stopped: its spend cap was reached")),
+    f"{S.TERMINATING}/{Reason.TIME_OVER}": ("pod.time_over", _("{name} ends: its time to live is over")),
+    FUNDS_LOW: ("pod.funds_low", _("{name} will be stopped soon: the balance runs out")),
 }
 
 
-def tell_change(pod: Pod) -> None:
-    """Tell the members of the pod's organisation, if this status and reason are news."""
-    if (found := CHANGES.get((pod.status, pod.reason))) is not None:
-        kind, title = found
-        _tell(pod, kind, title)
+def plan(pod: Pod, news: str, message: str) -> None:
+    """Have a worker tell people after the commit, if this is news."""
+    if news in NEWS:
+        from pods.tasks import tell_people  # the tasks import what imports this module
+
+        tell_people.delay_on_commit(str(pod.pk), news, message)
 
 
-def tell_funds_low(pod: Pod, message: str) -> None:
-    _tell(pod, "pod.funds_low", _("{name} will be stopped soon: the balance runs out"), message)
-
-
-def _tell(pod: Pod, kind: str, title: StrOrPromise, body: str = "") -> None:
+def tell(pod_id: UUID, news: str, message: str) -> None:
+    """Write it into the inbox of every member who may see the pod."""
+    pod = Pod.objects.select_related("organisation").get(pk=pod_id)
+    kind, title = NEWS[news]
     url = reverse("console:pod", args=[pod.public_id])
-    notify(pod.organisation, kind=kind, title=format_lazy(title, name=pod.name), body=body or pod.message, url=url)
+    notify(pod.organisation, kind=kind, title=format_lazy(title, name=pod.name), body=message, url=url)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from pods import metering, provider_logs, reconcile, sweeping
+from pods import metering, notices, provider_logs, reconcile, sweeping
 
 log = logging.getLogger(__name__)
 # A call that waited longer is worth nothing: the next tick makes it again.
@@ -46,6 +46,11 @@ def meter_pods() -> None:
         except Exception:
             # One placement's trouble must not leave the others unbilled; it stays due.
             log.exception("placement %s could not be metered", placement_id)
+
+
+@shared_task
+def tell_people(pod_id: str, news: str, message: str) -> None:
+    notices.tell(UUID(pod_id), news, message)
 
 
 @shared_task

@@ -25,7 +25,6 @@ from lib.clock import now
 from lib.money import round_money
 from marketplace.models import Provider, ProviderAccount
 from marketplace.providers.base import Instance
-from notifications.models import Notification
 from pods import metering, reports
 from pods.models import Payer, Placement, Pod, Usage
 from pods.moves import begin_move
@@ -218,7 +217,6 @@ def test_a_pod_is_warned_once_and_then_stopped_while_there_is_time(running: Runn
     advance(row, 60)
     advance(row, 60)
     assert [event.kind for event in pod.events.all()] == ["funds_low"]
-    assert [told.title for told in Notification.objects.all()] == ["job will be stopped soon: the balance runs out"]
     advance(row, 560)
     pod.refresh_from_db()
     assert pod.desired_status == DesiredStatus.RUNNING, "200 seconds are left"
