@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -108,6 +109,7 @@ class DeployForm(forms.Form):
         super().__init__(*args, **kwargs)
         template: Any = self.fields["template"]
         template.queryset = PodTemplate.objects.filter(organisation=None).order_by("name")
+        template.label_from_instance = lambda row: gettext(row.name)  # marked for translation where they are seeded
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"].lower()

@@ -71,17 +71,16 @@ def read_catalogue() -> Catalog:
 
 def problems() -> list[str]:
     """Sentences of the sources that have no translation, a doubtful one, or one that lost a placeholder."""
-    return list(_problems(extract_messages(), read_catalogue()))
+    return problems_of(extract_messages(), read_catalogue())
 
 
-def _problems(sources: Catalog, catalogue: Catalog) -> Iterator[str]:
-    for message in sources:
-        if not message.id:
-            continue
-        translation = catalogue.get(message.id, message.context)
-        if problem := _problem(message, translation):
+def problems_of(sources: Catalog, catalogue: Catalog) -> list[str]:
+    found = []
+    for message in filter(lambda message: message.id, sources):  # the header has no id
+        if problem := _problem(message, catalogue.get(message.id, message.context)):
             files = ", ".join(sorted({name for name, _line in message.locations}))
-            yield f"{problem}: {_forms(message.id)[0]!r} ({files})"
+            found.append(f"{problem}: {_forms(message.id)[0]!r} ({files})")
+    return found
 
 
 def _problem(message: Message, translation: Message | None) -> str:

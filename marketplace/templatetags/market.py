@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django import template
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from lib.templatetags.numbers import span as span_of_time
 from marketplace.history import PriceSpan
@@ -17,6 +18,15 @@ from marketplace.rows import OfferRow
 register = template.Library()
 
 WIDTH, HEIGHT, EDGE = 84, 20, 2
+CAPABILITIES = {
+    "list": gettext_lazy("lists offers"),
+    "rent": gettext_lazy("rents"),
+    "stop": gettext_lazy("stops and starts again"),
+    "spot": gettext_lazy("spot"),
+    "logs": gettext_lazy("logs"),
+    "metrics": gettext_lazy("metrics"),
+    "ssh": "SSH",
+}
 
 
 @register.inclusion_tag("marketplace/_spark.html")
@@ -55,6 +65,11 @@ def _words(spans: Sequence[PriceSpan]) -> str:
 @register.filter
 def kind_name(kind: str) -> str:
     return str(Offer.Kind(kind).label) if kind in KINDS else kind
+
+
+@register.filter
+def capability_names(capabilities: Iterable[str]) -> str:
+    return ", ".join(str(CAPABILITIES.get(name, name)) for name in capabilities)
 
 
 @register.filter
