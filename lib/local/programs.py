@@ -68,8 +68,8 @@ def stages(installation: Installation) -> list[Stage]:
     prepare = Preparation(installation)
     return [
         Stage(lambda: servers(installation), stop_limit_s=2.5),
-        Stage(prepare.migrate, ready_limit_s=120.0, stop_limit_s=0.5),
-        Stage(prepare.seed, prepare.finish, ready_limit_s=120.0, stop_limit_s=0.5),
+        Stage(prepare.migrate, ready_limit_s=120.0, stop_limit_s=0.0),
+        Stage(prepare.seed, prepare.finish, ready_limit_s=120.0, stop_limit_s=0.0),
         Stage(lambda: [*platform(installation), *tokens(installation)], stop_limit_s=3.5),
         Stage(lambda: agents(installation), stop_limit_s=AGENT_SHUTDOWN_S + 0.5),
     ]

@@ -43,7 +43,7 @@ class AlreadyRunning(RuntimeError):
 class Stage:
     """Programs that start together. `programs` is called when the stage's turn has come, so it may look at earlier ones.
 
-    `then` is called when all of them are ready.
+    `then` is called when all of them are ready. Time to stop that a stage does not use goes to those stopped after it.
     """
 
     programs: Callable[[], Sequence[Program]]
@@ -112,11 +112,14 @@ class Supervisor:
         if not self._stages:
             return
         began = time.monotonic()
+        later = sum(stage.stop_limit_s for stage, _ in self._stages)
+        deadline = began + later
         for stage, children in reversed(self._stages):
-            pairs = [(child.process, child.program.stop_signal) for child in children]
-            killed = stop_all(pairs, stage.stop_limit_s)
+            later -= stage.stop_limit_s
+            limit_s = deadline - later - time.monotonic()  # its own, and what those before it left over
+            killed = stop_all([(child.process, child.program.stop_signal) for child in children], limit_s)
             if names := [child.program.name for child in children if child.process.pid in killed]:
-                self.console.trouble(f"Killed after {stage.stop_limit_s:g} s: {', '.join(names)}.")
+                self.console.trouble(f"Killed after {limit_s:.1f} s: {', '.join(names)}.")
         self._stages.clear()
         self._records.clear()
         self.console.line(f"Stopped in {time.monotonic() - began:.1f} s.")
