@@ -6,11 +6,11 @@ that the caller may catch it and go on in the same transaction. Ids come from th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID, uuid5
 
 from django.db import IntegrityError, connection
@@ -63,7 +63,7 @@ class Leg:
     """One transfer from `debit` to `credit` (account ids).
 
     `state` is posted, pending (a hold, until `expires_at`), post_pending (captures the hold `pending_id`; what it leaves
-    of it is released) or void_pending (releases it; amount 0).
+    of it is released) or void_pending (releases it; amount 0). The last two name the sum that the hold `held`.
     """
 
     id: UUID
@@ -77,6 +77,7 @@ class Leg:
     state: str = State.POSTED
     pending_id: UUID | None = None
     expires_at: datetime | None = None
+    held: Decimal = Decimal(0)
 
 
 def transfer_id(*parts: object) -> UUID:
@@ -92,22 +93,11 @@ def post(legs: Sequence[Leg]) -> None:
     legs = _checked(legs)
     if not legs:
         return
-    columns: list[Any] = [
-        [leg.id for leg in legs],
-        [leg.debit for leg in legs],
-        [leg.credit for leg in legs],
-        [leg.amount for leg in legs],
-        [leg.currency for leg in legs],
-        [str(leg.state) for leg in legs],
-        [leg.pending_id for leg in legs],
-        [leg.expires_at for leg in legs],
-        [leg.source_type for leg in legs],
-        [leg.source_id for leg in legs],
-        [leg.memo for leg in legs],
-    ]
     try:
         with connection.cursor() as cursor:
-            cursor.execute(POST, columns)
+            cursor.execute(
+                "SELECT verdict, subject FROM ledger_post(%s::jsonb)", [json.dumps([_plain(leg) for leg in legs])]
+            )
             verdict, subject = cursor.fetchone()
     except IntegrityError as error:
         raise _as_refusal(error) from error
@@ -115,10 +105,24 @@ def post(legs: Sequence[Leg]) -> None:
         raise _refusal(verdict, subject)
 
 
-POST = (
-    "SELECT verdict, subject FROM ledger_post(%s::uuid[], %s::uuid[], %s::uuid[], %s::numeric[], %s::text[], "
-    "%s::text[], %s::uuid[], %s::timestamptz[], %s::text[], %s::text[], %s::text[])"
-)
+def _plain(leg: Leg) -> dict[str, str]:
+    """A leg in the words of `ledger_leg`; what it does not have is left out."""
+    plain = {
+        "id": str(leg.id),
+        "debit": str(leg.debit),
+        "credit": str(leg.credit),
+        "amount": str(leg.amount),
+        "currency": leg.currency,
+        "state": str(leg.state),
+        "source_type": leg.source_type,
+        "source_id": leg.source_id,
+        "memo": leg.memo,
+    }
+    if leg.pending_id is not None:
+        plain |= {"pending": str(leg.pending_id), "held": str(leg.held)}
+    if leg.expires_at is not None:
+        plain["expires_at"] = leg.expires_at.isoformat()
+    return plain
 
 
 def hold(
@@ -152,6 +156,7 @@ def settling_leg(
         memo=memo or held.memo,
         state=State.POST_PENDING if amount else State.VOID_PENDING,
         pending_id=held.pk,
+        held=held.amount,
     )
 
 

@@ -107,12 +107,6 @@ class Transfer(models.Model):
                 condition=Q(amount__gt=0) | Q(state="void_pending", amount__gte=0), name="transfer_amount_positive"
             ),
             models.CheckConstraint(condition=~Q(debit_account=F("credit_account")), name="transfer_two_accounts"),
-            models.CheckConstraint(
-                condition=Q(state__in=["post_pending", "void_pending"], pending__isnull=False)
-                | Q(state="posted", pending__isnull=True)
-                | Q(state="pending", pending__isnull=True, expires_at__isnull=False),
-                name="transfer_state_fits",
-            ),
             # A hold is settled once: captured (the rest is released with it) or voided.
             models.UniqueConstraint(fields=["pending"], condition=Q(pending__isnull=False), name="hold_settled_once"),
         ]

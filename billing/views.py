@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access, plans, wallet
@@ -64,7 +65,8 @@ def top_up(request: Request) -> HttpResponse:
     else:
         form = TopUpForm(request.POST)
         if form.is_valid():
-            return _to_service(request, form.cleaned_data["token"], purpose=Payment.Purpose.TOP_UP, amount=form.sum)
+            token = form.cleaned_data["token"]
+            return _to_service(request, organisation, token, purpose=Payment.Purpose.TOP_UP, amount=form.sum)
     context = {"form": form, "balance": wallet.balance(organisation, checkout.CURRENCY)}
     return render(request, "billing/top_up.html", context, status=422 if form.errors else 200)
 
@@ -84,13 +86,14 @@ def plan(request: Request) -> HttpResponse:
 
 @require_POST
 def choose_plan(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
     form = ChoosePlanForm(request.POST)
     if not form.is_valid():
         raise Invalid(
             "Choose a plan.", fields={name: [str(text) for text in form.errors[name]] for name in form.errors}
         )
     chosen = plans.find_plan(form.cleaned_data["plan"])
-    return _to_service(request, form.cleaned_data["token"], purpose=Payment.Purpose.PLAN, plan=chosen)
+    return _to_service(request, organisation, form.cleaned_data["token"], purpose=Payment.Purpose.PLAN, plan=chosen)
 
 
 @require_GET
@@ -115,9 +118,14 @@ def receipt(request: Request, payment_id: str) -> HttpResponse:
 
 
 def _to_service(
-    request: Request, token: str, *, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
+    request: Request,
+    organisation: Organisation,
+    token: str,
+    *,
+    purpose: str,
+    plan: Plan | None = None,
+    amount: Decimal | None = None,
 ) -> HttpResponse:
-    organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = checkout.start(
         organisation=organisation,

@@ -424,18 +424,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="transfer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("pending__isnull", False), ("state__in", ["post_pending", "void_pending"])),
-                    models.Q(("pending__isnull", True), ("state", "posted")),
-                    models.Q(("expires_at__isnull", False), ("pending__isnull", True), ("state", "pending")),
-                    _connector="OR",
-                ),
-                name="transfer_state_fits",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="transfer",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("pending__isnull", False)), fields=("pending",), name="hold_settled_once"
             ),

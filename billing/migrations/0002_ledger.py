@@ -1,33 +1,36 @@
 """The one function that moves money, and what keeps everybody else from doing so.
 
-`ledger_post` takes the legs as arrays, one element for each leg. It locks all touched accounts in id order, so that two
-calls never wait for each other in a ring, and then reads, so that it sees what those it waited for have committed.
-It answers a verdict instead of raising, and writes nothing unless the verdict is `ok`: the caller's transaction stays
-usable after a refusal. It runs with the owner's rights, because the application has none to change balances.
+`ledger_post` takes the legs as a JSON array of objects with the fields of `ledger_leg`. It locks all touched accounts in
+id order, so that two calls never wait for each other in a ring, and then reads, so that it sees what those it waited for
+have committed. It answers a verdict instead of raising, and writes nothing unless the verdict is `ok`: the caller's
+transaction stays usable after a refusal. It runs with the owner's rights, because the application has none to change
+balances.
 """
 
 from django.db import migrations
 
+TYPES = """
+CREATE TYPE ledger_leg AS (
+    id uuid, debit uuid, credit uuid, amount numeric, currency text, state text, pending uuid, held numeric,
+    expires_at timestamptz, source_type text, source_id text, memo text
+);
+CREATE TYPE ledger_change AS (account uuid, debit numeric, credit numeric, debit_hold numeric, credit_hold numeric)
+"""
+
 LEDGER_POST = """
-CREATE FUNCTION ledger_post(
-    ids uuid[], debits uuid[], credits uuid[], amounts numeric[], currencies text[], states text[], pendings uuid[],
-    expiries timestamptz[], source_types text[], source_ids text[], memos text[],
-    OUT verdict text, OUT subject uuid
-)
+CREATE FUNCTION ledger_post(given jsonb, OUT verdict text, OUT subject uuid)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
--- Plans are kept for the life of a connection: one that was made for an empty table must not scan a full one.
+-- Planning each statement anew would cost more than running it. Plans are kept for the life of a connection, so one
+-- that was made for an empty table must not scan a full one.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
-    touched uuid[] := ARRAY(SELECT DISTINCT account FROM unnest(debits || credits) AS account);
+    legs ledger_leg[] := ARRAY(SELECT leg FROM jsonb_populate_recordset(NULL::ledger_leg, given) AS leg);
+    touched uuid[] := ARRAY(SELECT debit FROM unnest(legs) UNION SELECT credit FROM unnest(legs));
     stored uuid[];
-    changed uuid[];
-    debit_sums numeric[];
-    credit_sums numeric[];
-    debit_holds numeric[];
-    credit_holds numeric[];
+    changes ledger_change[];
     foreign_account uuid;
     written integer;
 BEGIN
@@ -39,12 +42,9 @@ BEGIN
     END IF;
 
     -- Ids that are stored: with the same body they are answered again, with another one they are refused.
-    stored := ARRAY(SELECT id FROM billing_transfer WHERE id = ANY (ids));
+    stored := ARRAY(SELECT leg.id FROM unnest(legs) AS leg JOIN billing_transfer AS row_ ON row_.id = leg.id);
     IF stored <> '{}' THEN
-        SELECT leg.id INTO subject
-        FROM unnest(ids, debits, credits, amounts, currencies, states, pendings, source_types, source_ids)
-            AS leg (id, debit, credit, amount, currency, state, pending, source_type, source_id)
-        JOIN billing_transfer AS row_ ON row_.id = leg.id
+        SELECT leg.id INTO subject FROM unnest(legs) AS leg JOIN billing_transfer AS row_ ON row_.id = leg.id
         WHERE (leg.debit, leg.credit, leg.amount, leg.currency, leg.state, leg.pending, leg.source_type, leg.source_id)
             IS DISTINCT FROM (row_.debit_account_id, row_.credit_account_id, row_.amount, row_.currency, row_.state,
             row_.pending_id, row_.source_type, row_.source_id)
@@ -53,45 +53,44 @@ BEGIN
             verdict := 'different_body';
             RETURN;
         END IF;
+        legs := ARRAY(SELECT leg FROM unnest(legs) AS leg WHERE leg.id <> ALL (stored));
     END IF;
 
-    IF array_remove(pendings, NULL) <> '{}' THEN
+    IF given @? '$[*].pending' THEN
         SELECT leg.pending, CASE WHEN settlement.id IS NULL THEN 'wrong_hold' ELSE 'settled' END
         INTO subject, verdict
-        FROM unnest(ids, debits, credits, amounts, currencies, pendings)
-            AS leg (id, debit, credit, amount, currency, pending)
+        FROM unnest(legs) AS leg
         LEFT JOIN billing_transfer AS hold ON hold.id = leg.pending AND hold.state = 'pending'
-            AND (hold.debit_account_id, hold.credit_account_id, hold.currency) = (leg.debit, leg.credit, leg.currency)
-            AND leg.amount <= hold.amount
+            AND (hold.debit_account_id, hold.credit_account_id, hold.currency, hold.amount)
+                = (leg.debit, leg.credit, leg.currency, leg.held) AND leg.amount <= hold.amount
         LEFT JOIN billing_transfer AS settlement ON settlement.pending_id = leg.pending
-        WHERE leg.pending IS NOT NULL AND leg.id <> ALL (stored) AND (hold.id IS NULL OR settlement.id IS NOT NULL)
+        WHERE leg.pending IS NOT NULL AND (hold.id IS NULL OR settlement.id IS NOT NULL)
         LIMIT 1;
         IF FOUND THEN
             RETURN;
         END IF;
     END IF;
 
-    -- What the new legs change, summed for each account; an account that could not pay; one of another currency.
-    SELECT array_agg(account.id), array_agg(change.debit), array_agg(change.credit),
-        array_agg(change.debit_hold), array_agg(change.credit_hold),
+    -- What the legs change, summed for each account; an account that could not pay; one of another currency.
+    SELECT array_agg((account.id, change.debit, change.credit, change.debit_hold, change.credit_hold)::ledger_change),
         (array_agg(account.id) FILTER (WHERE account.no_overdraft AND
             account.debits_posted + change.debit + account.debits_pending + change.debit_hold
             > account.credits_posted + change.credit))[1],
         (array_agg(account.id) FILTER (WHERE change.first <> account.currency OR change.last <> account.currency))[1]
-    INTO changed, debit_sums, credit_sums, debit_holds, credit_holds, subject, foreign_account
+    INTO changes, subject, foreign_account
     FROM (
         SELECT side.account, sum(side.debit) AS debit, sum(side.credit) AS credit, sum(side.debit_hold) AS debit_hold,
-            sum(side.credit_hold) AS credit_hold, min(leg.currency) AS first, max(leg.currency) AS last
-        FROM unnest(ids, debits, credits, amounts, currencies, states, pendings)
-            AS leg (id, debit, credit, amount, currency, state, pending)
-        LEFT JOIN billing_transfer AS hold ON hold.id = leg.pending
-        CROSS JOIN LATERAL (SELECT
-            CASE WHEN leg.state IN ('posted', 'post_pending') THEN leg.amount ELSE 0 END AS moved,
-            CASE WHEN leg.state = 'pending' THEN leg.amount ELSE -coalesce(hold.amount, 0) END AS held) AS effect
-        CROSS JOIN LATERAL (VALUES
-            (leg.debit, effect.moved, 0, effect.held, 0),
-            (leg.credit, 0, effect.moved, 0, effect.held)) AS side (account, debit, credit, debit_hold, credit_hold)
-        WHERE leg.id <> ALL (stored)
+            sum(side.credit_hold) AS credit_hold, min(side.currency) AS first, max(side.currency) AS last
+        FROM (
+            SELECT debit AS account, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END AS debit,
+                0 AS credit, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END AS debit_hold,
+                0 AS credit_hold, currency
+            FROM unnest(legs)
+            UNION ALL
+            SELECT credit, 0, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END,
+                0, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END, currency
+            FROM unnest(legs)
+        ) AS side
         GROUP BY side.account
     ) AS change
     JOIN billing_account AS account ON account.id = change.account;
@@ -103,13 +102,11 @@ BEGIN
 
     INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, amount, currency, state, pending_id,
         expires_at, source_type, source_id, memo)
-    SELECT leg.*
-    FROM unnest(ids, debits, credits, amounts, currencies, states, pendings, expiries, source_types, source_ids, memos)
-        AS leg (id, debit, credit, amount, currency, state, pending, expires_at, source_type, source_id, memo)
-    WHERE leg.id <> ALL (stored)
+    SELECT id, debit, credit, amount, currency, state, pending, expires_at, source_type, source_id, memo
+    FROM unnest(legs)
     ON CONFLICT (id) DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
-    IF written <> cardinality(ids) - cardinality(stored) THEN
+    IF written <> cardinality(legs) THEN
         -- Same id and body means same accounts, and those we hold: so another body has just taken this id.
         RAISE EXCEPTION 'a transfer with this id and another body was posted at the same time'
             USING ERRCODE = 'unique_violation', CONSTRAINT = 'transfer_same_body';
@@ -120,9 +117,8 @@ BEGIN
         credits_posted = account.credits_posted + change.credit,
         debits_pending = account.debits_pending + change.debit_hold,
         credits_pending = account.credits_pending + change.credit_hold
-    FROM unnest(changed, debit_sums, credit_sums, debit_holds, credit_holds)
-        AS change (id, debit, credit, debit_hold, credit_hold)
-    WHERE account.id = change.id;
+    FROM unnest(changes) AS change
+    WHERE account.id = change.account;
     verdict := 'ok';
 END
 $$
@@ -159,13 +155,16 @@ UNDO = """
 DROP TRIGGER transfer_append_only ON billing_transfer;
 DROP TRIGGER account_never_removed ON billing_account;
 DROP FUNCTION billing_refuse_change();
-DROP FUNCTION ledger_post(uuid[], uuid[], uuid[], numeric[], text[], text[], uuid[], timestamptz[], text[], text[], text[])
+DROP FUNCTION ledger_post(jsonb);
+DROP TYPE ledger_leg;
+DROP TYPE ledger_change
 """
 
 
 class Migration(migrations.Migration):
     dependencies = [("billing", "0001_initial")]
     operations = [
+        migrations.RunSQL(TYPES, migrations.RunSQL.noop),
         migrations.RunSQL(LEDGER_POST, migrations.RunSQL.noop),
         migrations.RunSQL(ROOM, "ALTER TABLE billing_account RESET (fillfactor)"),
         migrations.RunSQL(APPEND_ONLY, UNDO),

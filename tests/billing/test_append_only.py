@@ -82,6 +82,9 @@ def test_the_row_itself_refuses_an_overdraft(transactional_db: None) -> None:
     """What stands behind the function, should it ever be wrong; tried as the owner, since the application cannot."""
     fund(Organisation.objects.create(name="x"), "10")
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        for column in ("debits_posted", "debits_pending"):
+        for deed in (
+            "UPDATE billing_account SET debits_posted = 11 WHERE kind = 'wallet'",
+            "UPDATE billing_account SET debits_pending = 11 WHERE kind = 'wallet'",
+        ):
             with pytest.raises(psycopg.errors.CheckViolation, match="account_no_overdraft"), owner.transaction():
-                owner.execute(f"UPDATE billing_account SET {column} = 11 WHERE kind = 'wallet'".encode())
+                owner.execute(deed.encode())
