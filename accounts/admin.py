@@ -10,13 +10,14 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import actor as actors
-from accounts import audit, keys
+from accounts import audit, keys, on_behalf
 from accounts.models import ApiKey, ApiSignIn, AuditEntry, IdempotencyKey, Invitation, Member, Organisation, User
 
 # Staff sign in where everybody does: with the second factor, the limits and the lock-out that are there.
@@ -96,6 +97,17 @@ class OrganisationAdmin(ModelAdmin):
     readonly_fields = ("public_id", "created_at")
     date_hierarchy = "created_at"
     inlines = (MemberInline,)
+    actions = ("act_for",)
+
+    @admin.action(description=_("Work for this organisation"))
+    def act_for(self, request: HttpRequest, rows: QuerySet[Organisation]) -> HttpResponse | None:
+        assert isinstance(request.user, User)
+        chosen = list(rows[:2])
+        if len(chosen) != 1:
+            messages.error(request, _("Choose one organisation."))
+            return None
+        on_behalf.begin(request.session, request.user, chosen[0])
+        return redirect("/")
 
     def has_delete_permission(self, request: HttpRequest, obj: Organisation | None = None) -> bool:
         return False

@@ -21,8 +21,9 @@ from accounts.access import (
 )
 from accounts.api_auth import router as auth_router
 from accounts.models import ApiKey, Invitation, Member, Organisation
+from accounts.people import make_organisation
 from accounts.requests import Request
-from accounts.roles import Permission
+from accounts.roles import Permission, Role
 from lib import rate
 from lib.errors import NotFound
 from lib.lists import page_of
@@ -166,6 +167,14 @@ def list_organisations(request: Request, limit: int = 50, cursor: str | None = N
         assert actor.organisation_id is not None
         own = own.filter(organisation_id=actor.organisation_id)
     return page_of(own, limit=limit, cursor=cursor, show=lambda row: show_organisation(row.organisation, row.role))
+
+
+@router.post("organisations/", response={201: OrganisationOut})
+def create_organisation(request: Request, body: OrganisationIn) -> Status[dict[str, Any]]:
+    """A further organisation, owned by the caller."""
+    person = require_person(request.actor)
+    rate.limit(person.pk.hex, "new-organisation", per_minute=5)
+    return Status(201, show_organisation(make_organisation(person, body.name), Role.OWNER))
 
 
 @router.get("organisations/{organisation_id}", response=OrganisationOut)

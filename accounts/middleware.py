@@ -14,13 +14,13 @@ from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 
 from accounts import actor as actors
+from accounts import on_behalf
 from accounts.actor import ANONYMOUS, Actor
 from accounts.auth import first_organisation
 from accounts.models import Organisation, User
 from accounts.requests import Request
 
 ORGANISATION_KEY = "organisation"
-ON_BEHALF_KEY = "on_behalf_of"
 
 
 class ActorMiddleware:
@@ -54,27 +54,11 @@ def actor_of_session(person: object, session: SessionBase) -> Actor:
     """The person in their chosen organisation; staff act for a customer only where they said so."""
     if not isinstance(person, User) or not person.is_active:
         return ANONYMOUS
-    if (customer := _read_id(session, ON_BEHALF_KEY)) and may_act_for_customers(person):
+    if customer := on_behalf.customer_of(session, person):
         return actors.staff(person, organisation_id=customer)
-    chosen = first_organisation(person, _read_id(session, ORGANISATION_KEY))
-    return actors.user(person, organisation_id=chosen)
-
-
-def may_act_for_customers(person: User) -> bool:
-    return person.is_active and person.is_staff and person.has_perm("accounts.view_organisation")
+    value = session.get(ORGANISATION_KEY)
+    return actors.user(person, organisation_id=first_organisation(person, UUID(hex=value) if value else None))
 
 
 def choose_organisation(session: SessionBase, organisation: Organisation) -> None:
     session[ORGANISATION_KEY] = organisation.pk.hex
-
-
-def act_for(session: SessionBase, organisation: Organisation | None) -> None:
-    """Staff work for this customer from now on, or (None) for nobody any more."""
-    session.pop(ON_BEHALF_KEY, None)
-    if organisation is not None:
-        session[ON_BEHALF_KEY] = organisation.pk.hex
-
-
-def _read_id(session: SessionBase, key: str) -> UUID | None:
-    value = session.get(key)
-    return UUID(hex=value) if value else None

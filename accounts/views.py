@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import actor as actors
-from accounts import audit, tokens
+from accounts import on_behalf, tokens
 from accounts.access import get_organisation, require_person
 from accounts.forms import OrganisationForm, ProfileForm
-from accounts.middleware import act_for, choose_organisation, may_act_for_customers
+from accounts.middleware import choose_organisation
 from accounts.models import ApiSignIn, Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
@@ -72,22 +72,20 @@ def switch_organisation(request: Request) -> HttpResponse:
 def begin_acting(request: Request) -> HttpResponse:
     """Staff: work on behalf of a customer until told otherwise. It stands in the customer's audit log."""
     person = require_person(request.actor)
-    if not may_act_for_customers(person):
+    if not on_behalf.may_act(person):
         raise Forbidden(_("You may not do this."))
     wanted = decode_id("org", request.POST.get("organisation", ""))
     organisation = Organisation.objects.filter(pk=wanted, archived_at=None).first()
     if organisation is None:
         raise NotFound(_("There is no such organisation."))
-    audit.record(organisation.pk, actors.staff(person), "staff.act_for", organisation)
-    act_for(request.session, organisation)
-    messages.warning(request, _("You work on behalf of %s now.") % organisation.name)
+    on_behalf.begin(request.session, person, organisation)
     return redirect("/")
 
 
 @require_POST
 def end_acting(request: Request) -> HttpResponse:
     require_person(request.actor)
-    act_for(request.session, None)
+    on_behalf.end(request.session)
     return redirect("/")
 
 

@@ -281,6 +281,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY el
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
+# Where a button "Go on with …" leads.
+SIGN_IN_SERVICES = [
+    address
+    for name, address in {"google": "https://accounts.google.com", "github": "https://github.com"}.items()
+    if name in SOCIALACCOUNT_PROVIDERS
+]
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/v2/docs", "/api/v2/redoc"],
     "DIRECTIVES": {
@@ -290,7 +296,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        "form-action": ["'self'", PAYPAL_URL, "https://www.paypal.com"],
+        "form-action": ["'self'", PAYPAL_URL, "https://www.paypal.com", *SIGN_IN_SERVICES],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
         "manifest-src": ["'self'"],

@@ -93,3 +93,11 @@ def test_customers_act_for_nobody(owner: Person, outsider: Person) -> None:
     session["on_behalf_of"] = outsider.organisation.pk.hex
     session.save()
     assert working_in(owner) == "Andes Vision"
+
+
+def test_staff_begin_from_the_admin(staff: Person, owner: Person, outsider: Person) -> None:
+    assert owner.organisation is not None
+    fields = {"action": "act_for", "_selected_action": [str(owner.organisation.pk)]}
+    staff.client.post("/admin/accounts/organisation/", fields)
+    assert working_in(staff) == "Andes Vision"
+    assert "You act for Andes Vision" in staff.client.get("/settings/").content.decode()

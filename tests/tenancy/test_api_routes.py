@@ -45,6 +45,7 @@ PUBLIC = {
 # Works in the caller's own organisation, or on the caller: there is nothing in the address that could be another's.
 OWN = {
     "GET organisations/",
+    "POST organisations/",
     "GET invitations/",
     "POST invitations/",
     "GET auth/api-keys",
