@@ -33,7 +33,7 @@ from marketplace.schemas import (
     show_offer,
     show_page,
 )
-from marketplace.summaries import get_model, summarise_model
+from marketplace.summaries import get_model, summarise_models
 
 SearchText = Annotated[str, Field(max_length=300)]
 Days = Annotated[int, Field(ge=1, le=2000)]
@@ -64,7 +64,7 @@ def browse(request: HttpRequest, filters: Query[OfferFilters]) -> dict[str, Any]
 @router.get("/gpus/search", response=ModelsOut, summary="Models by name, with what they cost now")
 def search_gpus(request: HttpRequest, q: SearchText = "") -> dict[str, Any]:
     limit(request, "market", per_minute=600)
-    return {"items": [show_model(summarise_model(model)) for model in _models(q)]}
+    return {"items": [show_model(one) for one in summarise_models(_models(q))]}
 
 
 def _models(text: str) -> list[GpuFacts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from lib.clock import now
 from lib.errors import NotFound
-from marketplace.gpus import CPU, GpuFacts, models_by_slug
+from marketplace.gpus import CPU, GpuFacts, load_models, models_by_slug
 from marketplace.models import Offer
 from marketplace.offers import HIDDEN, STALE
 from marketplace.ranking import KINDS
@@ -43,18 +44,19 @@ class MarketFigures:
     models: int
 
 
-def summarise_models(snapshot: Snapshot | None = None) -> list[ModelSummary]:
-    """Every model that anybody offers now, those with most live offers first."""
-    snapshot = snapshot or current()
-    ranked = _ranked(snapshot)
-    found = []
-    for n, gpu in enumerate(snapshot.gpus):
-        model = models_by_slug().get(gpu)
-        if model is not None and gpu != CPU:
-            part = slice(int(snapshot.starts[n]), int(snapshot.starts[n + 1]))
-            found.append(_summarise(snapshot, part, model, ranked[part]))
+def offered_models() -> list[ModelSummary]:
+    """Every card that anybody offers now, those with most live offers first."""
+    found = summarise_models([model for model in load_models() if model.slug != CPU])
     seen = [one for one in found if one.live_offers or one.lowest_list_price is not None]
     return sorted(seen, key=lambda one: (-one.live_offers, one.model.name))
+
+
+def summarise_models(models: Iterable[GpuFacts]) -> list[ModelSummary]:
+    snapshot = current()
+    ranked = _ranked(snapshot)
+    parts = {gpu: slice(int(snapshot.starts[n]), int(snapshot.starts[n + 1])) for n, gpu in enumerate(snapshot.gpus)}
+    nowhere = slice(0, 0)
+    return [_summarise(snapshot, parts.get(model.slug, nowhere), model, ranked) for model in models]
 
 
 def get_model(slug: str) -> GpuFacts:
@@ -63,13 +65,6 @@ def get_model(slug: str) -> GpuFacts:
     if model is None:
         raise NotFound(_("There is no such GPU model."))
     return model
-
-
-def summarise_model(model: GpuFacts, snapshot: Snapshot | None = None) -> ModelSummary:
-    snapshot = snapshot or current()
-    parts = snapshot.slices(frozenset({model.slug}))
-    part = parts[0] if parts else slice(0, 0)
-    return _summarise(snapshot, part, model, _ranked(snapshot)[part])
 
 
 def market_figures(snapshot: Snapshot | None = None) -> MarketFigures:
@@ -108,7 +103,7 @@ def _ranked(snapshot: Snapshot) -> Column:
 
 
 def _summarise(snapshot: Snapshot, part: slice, model: GpuFacts, ranked: Column) -> ModelSummary:
-    columns = snapshot.columns
+    columns, ranked = snapshot.columns, ranked[part]
     per_gpu = columns["price"][part] // columns["gpu_count"][part]
     kinds, listed = columns["kind"][part], columns["source"][part] == LIST_PRICE
     on_demand = per_gpu[ranked & (kinds == ON_DEMAND)]

@@ -22,6 +22,7 @@ CONTENT = (
     "available_count", "max_duration_s", "extra",
 )  # fmt: skip
 COLUMNS = ("id", "ref", "kind", "observed_at", *CONTENT)
+SMALL = 1000
 OfferRow = tuple[Any, ...]  # values of COLUMNS
 
 _join = ", ".join  # column names below are ours, never a caller's
@@ -145,15 +146,21 @@ def _stage(cursor: Any, rows: Iterable[OfferRow]) -> int:
         for row in rows:
             copy.write_row(row)
             count += 1
-    cursor.execute("ANALYZE pg_temp.incoming")
+    _tell_planner(cursor, "incoming", count)
     return count
+
+
+def _tell_planner(cursor: Any, table: LiteralString, rows: int) -> None:
+    """Nobody analyses temporary tables for us, and large ones need another plan than small ones."""
+    if rows > SMALL:
+        cursor.execute(f"ANALYZE pg_temp.{table}")
 
 
 def _find_differing(cursor: Any, facts: dict[str, Any]) -> tuple[int, int, int]:
     cursor.execute(FIND_DIFFERING, facts)
-    cursor.execute("ANALYZE pg_temp.differing")
     cursor.execute(COUNT_DIFFERING)
     differing, new, price_changes = cursor.fetchone()
+    _tell_planner(cursor, "differing", differing)
     return new, differing - new, price_changes
 
 

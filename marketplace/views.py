@@ -27,7 +27,7 @@ from marketplace.rows import row_of
 from marketplace.schemas import chart_of
 from marketplace.search import browse
 from marketplace.search_page import failing_providers, search_page
-from marketplace.summaries import get_model, market_figures, offers_by_provider, summarise_model, summarise_models
+from marketplace.summaries import get_model, market_figures, offered_models, offers_by_provider, summarise_models
 
 LANDING_ROWS = 25
 CSV_ROWS = 5000
@@ -144,7 +144,7 @@ def _offer_chart(changes: list[tuple[datetime, Decimal]], until: datetime) -> di
 @require_GET
 def list_gpus(request: HttpRequest) -> HttpResponse:
     limit(request, "market", per_minute=600)
-    return render(request, "marketplace/gpus.html", {"models": summarise_models()})
+    return render(request, "marketplace/gpus.html", {"models": offered_models()})
 
 
 @require_GET
@@ -158,7 +158,7 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         gpu=model.slug, gpus=frozenset({model.slug}), source=(Offer.Source.LIST_PRICE,), sort="price", limit=40
     )
     context = {
-        "summary": summarise_model(model),
+        "summary": summarise_models([model])[0],
         "model": model,
         "is_cpu": model.slug == CPU,
         "spans": spans,
