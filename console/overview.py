@@ -93,7 +93,9 @@ def activity_of(organisation: Organisation, *, limit: int = ACTIVITY_ROWS) -> li
 
 
 def events_of(organisation: Organisation) -> QuerySet[PodEvent]:
-    return PodEvent.objects.filter(pod__organisation=organisation).select_related("pod").order_by("-id")
+    """What happened to pods; the steps of their places stand on the pods' own pages."""
+    rows = PodEvent.objects.filter(pod__organisation=organisation).exclude(kind="placement")
+    return rows.select_related("pod").order_by("-id")
 
 
 def provider_health() -> list[Provider]:

@@ -38,6 +38,7 @@ def show_dashboard(request: Request) -> HttpResponse:
     context = {
         "quick": overview.quick_figures(organisation, request.actor),
         "pods": overview.pods_of(organisation, status="active")[:8],
+        "has_any": Pod.objects.filter(organisation=organisation).exists(),
         "activity": overview.activity_of(organisation),
         "providers": overview.provider_health(),
         "plan": current_plan(organisation),

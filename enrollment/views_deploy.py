@@ -68,7 +68,8 @@ def _deploy(request: Request, form: DeployForm, offer: Offer | None) -> HttpResp
 def _show_refusal(form: DeployForm, refusal: AppError) -> None:
     for name, texts in refusal.fields.items():
         for text in texts:
-            form.add_error(name if name in form.fields else None, text)
+            seen = name in form.fields and not form[name].is_hidden
+            form.add_error(name if seen else None, text)
     if not refusal.fields:
         form.add_error(None, refusal.message)
 
@@ -103,6 +104,7 @@ def _initial(offer: Offer | None) -> dict[str, Any]:
         "gpu_query": offer.gpu_id if offer else "cpu",  # the demo job needs no card
         "gpu_count": offer.gpu_count if offer else 1,
         "kind": offer.kind if offer else Offer.Kind.ON_DEMAND,
+        "disk_gb": template.disk_gb if template else 10,
         "payer": Payer.CREDITS if ours else Payer.WALLET,
         "auto_select": True,
         "token": uuid4().hex,

@@ -177,7 +177,7 @@ def agents(installation: Installation) -> list[Program]:
     parts = max(installation.nodes, 1)
     vcpus = max(1.0, (os.cpu_count() or 1) / parts)
     ram_gb = max(1.0, psutil.virtual_memory().total / 2**30 / 2 / parts)
-    share = ["--vcpus", f"{vcpus:g}", "--ram-gb", f"{ram_gb:.1f}", "--disk-gb", "10"]
+    share = ["--vcpus", f"{vcpus:g}", "--ram-gb", f"{ram_gb:.1f}", "--disk-gb", "20"]
     programs = []
     for name, folder in node_folders(installation):
         argv = ["-m", "catalyst.agent", "--server", installation.local_url, "--state", str(folder), "--name", name]

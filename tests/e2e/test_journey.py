@@ -51,7 +51,7 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     page.goto(site.url)
     expect(page.locator("table tbody tr").first).to_be_visible()
     page.get_by_role("link", name="Plans").first.click()
-    page.get_by_role("link", name=re.compile("Pro")).first.click()
+    page.get_by_role("link", name="Choose Pro").click()
 
     page.get_by_label("Name").fill("Ana Paredes")
     page.get_by_label("E-mail").fill(email)
