@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import Case, Count, DecimalField, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
 from django.db.models.functions import TruncDate
+from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from billing.accounts import WALLET_KIND
@@ -97,7 +98,7 @@ class Movement:
 def page_of_movements(organisation: Organisation, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """`{"items", "next"}`, newest first. Ids of transfers do not sort by time, so the cursor holds the time too."""
     if not 1 <= limit <= MAX_LIMIT:
-        raise Invalid("limit is out of range.", fields={"limit": [f"Ask for 1 to {MAX_LIMIT} rows."]})
+        raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
     own = set(_accounts(organisation).values_list("pk", flat=True))
     rows = _moves(own).order_by("-created_at", "-pk")
     if cursor:
@@ -129,7 +130,7 @@ def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
         parsed = datetime.fromisoformat(moment)
         return parsed.astimezone(UTC), UUID(hex=pk)
     except (ValueError, OverflowError):
-        raise Invalid("This cursor is not one of ours.", fields={"cursor": ["Take it from `next`."]}) from None
+        raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]}) from None
 
 
 def statement(organisation: Organisation, month: datetime) -> Any:

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -33,7 +34,7 @@ def answer_app_error(request: HttpRequest, error: AppError) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def answer_not_signed_in(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    return answer_app_error(request, AppError("Sign in first.", code="unauthenticated", status=401))
+    return answer_app_error(request, AppError(_("Sign in first."), code="unauthenticated", status=401))
 
 
 @api.exception_handler(ValidationError)
@@ -42,7 +43,7 @@ def answer_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse
     for problem in error.errors:
         place = [str(part) for part in problem["loc"] if part not in {"body", "query", "path", "header", "data"}]
         fields.setdefault(".".join(place) or "body", []).append(problem["msg"])
-    wrong = AppError("Some values are not valid.", code="invalid", status=422, fields=fields)
+    wrong = AppError(_("Some values are not valid."), code="invalid", status=422, fields=fields)
     return answer_app_error(request, wrong)
 
 

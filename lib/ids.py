@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.utils.translation import gettext
 from uuid_utils.compat import uuid7
 
 from lib.errors import NotFound
@@ -31,11 +32,15 @@ def decode_id(prefix: str, text: str) -> UUID:
     """The row id in a public id. Raises NotFound for anything that cannot be one, as for an unknown row."""
     start, _, body = text.partition("_")
     if start != prefix or len(body) != LENGTH or body[0] > "7":
-        raise NotFound(f"There is no {prefix}_… with this id.")
+        raise _unknown(prefix)
     number = 0
     for letter in body.lower():
         digit = ALPHABET.find(letter)
         if digit < 0:
-            raise NotFound(f"There is no {prefix}_… with this id.")
+            raise _unknown(prefix)
         number = number * 32 + digit
     return UUID(int=number)
+
+
+def _unknown(prefix: str) -> NotFound:
+    return NotFound(gettext("There is no %s_… with this id.") % prefix)

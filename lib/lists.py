@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import models
+from django.utils.translation import gettext as _
 
 from lib.errors import Invalid
 
@@ -19,7 +20,7 @@ def page_of(
 ) -> dict[str, Any]:
     """One page of rows with UUIDv7 keys. `limit` is 1…200; a cursor that we did not make is refused."""
     if not 1 <= limit <= MAX_LIMIT:
-        raise Invalid("limit is out of range.", fields={"limit": [f"Ask for 1 to {MAX_LIMIT} rows."]})
+        raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
     if cursor:
         rows = rows.filter(pk__lt=_parse_cursor(cursor))
     found = list(rows.order_by("-pk")[: limit + 1])
@@ -31,4 +32,4 @@ def _parse_cursor(cursor: str) -> UUID:
     try:
         return UUID(hex=cursor)
     except ValueError:
-        raise Invalid("This cursor is not one of ours.", fields={"cursor": ["Take it from `next`."]}) from None
+        raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]}) from None

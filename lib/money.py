@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from lib.errors import Invalid
 
 SIX_PLACES = Decimal("0.000001")
@@ -27,12 +29,11 @@ def parse_amount(text: str | Decimal, *, currency: str, field: str = "amount") -
     try:
         amount = Decimal(text)
     except (ArithmeticError, ValueError, TypeError):
-        raise Invalid("This is not an amount.", fields={field: ["Write an amount such as 25.00."]}) from None
+        raise Invalid(_("This is not an amount."), fields={field: [_("Write an amount such as 25.00.")]}) from None
     if not amount.is_finite() or amount <= 0 or amount > LARGEST:
-        raise Invalid("The amount must be positive.", fields={field: ["Write an amount above zero."]})
+        raise Invalid(_("The amount must be positive."), fields={field: [_("Write an amount above zero.")]})
     if amount != round_for_payment(amount, currency):
-        places = PLACES[currency]
-        message = f"{currency} has at most {places} decimal places."
+        message = _("%(currency)s has at most %(n)d decimal places.") % {"currency": currency, "n": PLACES[currency]}
         raise Invalid(message, fields={field: [message]})
     return amount
 
