@@ -1,0 +1,88 @@
+"""One row of each kind that belongs to an organisation or a person, and a way to see that nothing was changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from tests.people import Person
+
+if TYPE_CHECKING:
+    from accounts.models import Organisation
+
+# What calls themselves leave behind, and nothing of a customer: pages their session, programs their token too.
+SESSIONS = frozenset({"django_session"})
+TOKENS = SESSIONS | {"accounts_apisignin", "accounts_idempotencykey"}
+
+
+class Theirs(NamedTuple):
+    """What an organisation has; the addresses and bodies of the calls name these."""
+
+    organisation_id: str
+    member_id: str
+    invitation_id: str
+    key_id: str
+    pod_id: str
+    config_id: str
+    account_id: str
+    payment_id: str
+    enrolment_id: str
+    message_id: str
+    sign_in_id: str
+    order_id: str
+    tx_id: str
+    email: str
+
+
+def make_rows(organisation: Organisation, owner: Person) -> Theirs:
+    from accounts.models import ApiKey, ApiSignIn, Invitation, Member
+    from billing.models import Payment
+    from billing.seeds import seed as seed_plans
+    from enrollment.models import Enrolment
+    from lib.secrets import seal
+    from marketplace.models import Provider, ProviderAccount
+    from notifications.inbox import notify
+    from pods.models import Mode, Payer, Pod, PodConfig
+
+    seed_plans()
+    provider, _made = Provider.objects.get_or_create(slug="vast", defaults={"name": "Vast.ai"})
+    pod = Pod.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    config = PodConfig.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    account = ProviderAccount.objects.create(
+        organisation=organisation, provider=provider, name="ours", sealed_key=seal("secret"), key_hint="cret"
+    )
+    payment = Payment.objects.create(
+        organisation=organisation, purpose=Payment.Purpose.TOP_UP, amount=25, order_ref="ORDER1"
+    )
+    enrolment = Enrolment.objects.create(
+        organisation=organisation, user=owner.user, plan_id="pro", country="EC", payment=payment
+    )
+    owner.api("post", "auth/api-keys", {"name": "ci", "scopes": ["pods.see"]})
+    owner.api("post", "invitations/", {"email": "guest@example.com", "role": "viewer"})
+    return Theirs(
+        organisation_id=organisation.public_id,
+        member_id=Member.objects.get(user=owner.user).public_id,
+        invitation_id=Invitation.objects.get().public_id,
+        key_id=ApiKey.objects.get().public_id,
+        pod_id=pod.public_id,
+        config_id=config.public_id,
+        account_id=account.public_id,
+        payment_id=payment.public_id,
+        enrolment_id=enrolment.public_id,
+        message_id=notify(organisation, kind="pod.running", title="It runs")[0].public_id,
+        sign_in_id=ApiSignIn.objects.get(user=owner.user).public_id,
+        order_id="ORDER1",
+        tx_id=str(uuid4()),
+        email=owner.user.email,
+    )
+
+
+def state(*, without: frozenset[str] = TOKENS) -> dict[str, str]:
+    """A digest of every other table."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name not in without]
+        digest = "SELECT '{0}', md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM \"{0}\" t"
+        cursor.execute(" UNION ALL ".join(digest.format(table) for table in tables))
+        return dict(cursor.fetchall())
