@@ -89,6 +89,7 @@ def _facts(pod: Pod, placement: Placement) -> dict[str, Any]:
         "reached_at": when(placement.reached_at),
         "ended_at": when(placement.ended_at),
         "seen_gone_at": [when(placement.seen_gone_at), when(now())],
+        "earlier_seconds": placement.earlier_seconds,  # of runs before a stop that kept the disk
         "billed_seconds": placement.billed_seconds,
         "billed": money_json(placement.billed_amount, placement.currency),
         "price_per_hour": money_json(placement.price_per_hour, placement.currency),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,8 +18,11 @@ WORKER = actor.worker("test")
 
 
 @pytest.fixture(autouse=True)
-def _tasks_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.tell_people.app.conf, "task_always_eager", True)
+def _tasks_run_at_once() -> Iterator[None]:
+    configuration = tasks.tell_people.app.conf
+    configuration.task_always_eager = True
+    yield
+    configuration.task_always_eager = False
 
 
 def change(renter: Organisation, old: str, new: str, reason: str, callbacks: Any) -> list[Notification]:
