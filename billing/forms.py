@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.payments.checkout import check_top_up
 from lib.errors import Invalid
 
-PRESETS = ("10", "25", "50", "100", "250")
+PRESETS = ("10", "25", "50", "100", "250", "500")
 
 
 class TopUpForm(forms.Form):
