@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Q
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import HeaderEx, P, QueryEx, Router, Status
 
 from accounts.access import current_organisation
 from accounts.actor import Actor
 from accounts.models import Organisation
+from accounts.requests import Request
 from accounts.roles import Permission
 from lib.errors import AppError, Invalid, NotFound
 from lib.lists import MAX_LIMIT, page_of
@@ -28,49 +28,49 @@ MAX_SAMPLES = 2000
 
 
 @router.get("config/pods/")
-def list_configs(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_configs(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     return page_of(access.configs_seen_by(request.actor), limit=limit, cursor=cursor, show=s.show_config)
 
 
 @router.post("config/pods/", response={201: dict[str, Any]})
-def create_config(request: HttpRequest, body: s.ConfigIn) -> Status[dict[str, Any]]:
+def create_config(request: Request, body: s.ConfigIn) -> Status[dict[str, Any]]:
     organisation = current_organisation(request.actor, Permission.RUN_PODS)
     columns = _columns(request.actor, organisation, body)
     return Status(201, s.show_config(configs.create_config(organisation=organisation, actor=request.actor, **columns)))
 
 
 @router.get("config/pods/{config_id}")
-def get_config(request: HttpRequest, config_id: str) -> dict[str, Any]:
+def get_config(request: Request, config_id: str) -> dict[str, Any]:
     return s.show_config(access.get_config(request.actor, config_id))
 
 
 @router.patch("config/pods/{config_id}")
-def change_config(request: HttpRequest, config_id: str, body: s.ConfigPatch) -> dict[str, Any]:
+def change_config(request: Request, config_id: str, body: s.ConfigPatch) -> dict[str, Any]:
     config = access.get_config(request.actor, config_id, Permission.RUN_PODS)
     columns = _columns(request.actor, config.organisation, body)
     return s.show_config(configs.change_config(config, actor=request.actor, **columns))
 
 
 @router.delete("config/pods/{config_id}", response={204: None})
-def archive_config(request: HttpRequest, config_id: str) -> Status[None]:
+def archive_config(request: Request, config_id: str) -> Status[None]:
     configs.archive_config(access.get_config(request.actor, config_id, Permission.RUN_PODS))
     return Status(204, None)
 
 
 @router.get("deployment/configs")
-def list_deployable(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_deployable(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Configurations with what stands in the way of deploying each now."""
     return page_of(access.configs_seen_by(request.actor), limit=limit, cursor=cursor, show=_show_deployable)
 
 
 @router.post("deployment/estimate")
-def estimate(request: HttpRequest, body: s.ChoiceIn) -> dict[str, Any]:
+def estimate(request: Request, body: s.ChoiceIn) -> dict[str, Any]:
     found = deployment.estimate(*_choice(request.actor, body, Permission.SEE_PODS))
     return s.show_price(found.price, found.offer) | {"runway_hours": found.runway_hours}
 
 
 @router.post("deployment/validate")
-def validate(request: HttpRequest, body: s.ChoiceIn) -> dict[str, Any]:
+def validate(request: Request, body: s.ChoiceIn) -> dict[str, Any]:
     config, offer = _choice(request.actor, body, Permission.SEE_PODS)
     problems = deployment.validate(config, deployment.offer_for(config, offer))
     return {"valid": not problems, "problems": [s.show_problem(problem) for problem in problems]}
@@ -78,7 +78,7 @@ def validate(request: HttpRequest, body: s.ChoiceIn) -> dict[str, Any]:
 
 @router.post("deployment/deploy", response={201: dict[str, Any]})
 def deploy(
-    request: HttpRequest, body: s.DeployIn, key: HeaderEx[str, P(alias="Idempotency-Key", max_length=120)] = ""
+    request: Request, body: s.DeployIn, key: HeaderEx[str, P(alias="Idempotency-Key", max_length=120)] = ""
 ) -> Status[dict[str, Any]]:
     """Needs the header `Idempotency-Key`: sending it again answers the same pod."""
     config, offer = _choice(request.actor, body, Permission.RUN_PODS)
@@ -94,7 +94,7 @@ def deploy(
 
 
 @router.post("deployment/activate/{config_id}")
-def activate(request: HttpRequest, config_id: str) -> dict[str, Any]:
+def activate(request: Request, config_id: str) -> dict[str, Any]:
     """Deploy a draft, once: activating it again answers the same pod."""
     config = access.get_config(request.actor, config_id, Permission.RUN_PODS)
     pod = deployment.deploy(
@@ -108,12 +108,12 @@ def activate(request: HttpRequest, config_id: str) -> dict[str, Any]:
 
 
 @router.get("deployment/limits")
-def get_limits(request: HttpRequest) -> dict[str, Any]:
+def get_limits(request: Request) -> dict[str, Any]:
     return limits.usage(current_organisation(request.actor, Permission.SEE_PODS))
 
 
 @router.get("deployment/pods")
-def list_pods(request: HttpRequest, status: str = "", limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_pods(request: Request, status: str = "", limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     rows = access.pods_seen_by(request.actor).select_related("offer")
     if status:
         if status not in dict(Pod._meta.get_field("status").choices or ()):
@@ -123,7 +123,7 @@ def list_pods(request: HttpRequest, status: str = "", limit: int = 50, cursor: s
 
 
 @router.get("deployment/pods/{pod_id}")
-def get_pod(request: HttpRequest, pod_id: str) -> dict[str, Any]:
+def get_pod(request: Request, pod_id: str) -> dict[str, Any]:
     return s.show_pod_with_places(access.get_pod(request.actor, pod_id))
 
 
@@ -139,7 +139,7 @@ ACTIONS: dict[str, Callable[..., Pod]] = {
 
 
 @router.post("deployment/pods/{pod_id}/action")
-def act(request: HttpRequest, pod_id: str, body: s.ActionIn) -> dict[str, Any]:
+def act(request: Request, pod_id: str, body: s.ActionIn) -> dict[str, Any]:
     """`crash` kills the process on purpose, to see it come back from its checkpoint."""
     pod = access.get_pod(request.actor, pod_id, Permission.RUN_PODS)
     return s.show_pod_with_places(ACTIONS[body.action](pod=pod, actor=request.actor))
@@ -147,7 +147,7 @@ def act(request: HttpRequest, pod_id: str, body: s.ActionIn) -> dict[str, Any]:
 
 @router.get("pods/{pod_id}/events")
 def list_events(
-    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LIMIT)] = 100, before: int | None = None
+    request: Request, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LIMIT)] = 100, before: int | None = None
 ) -> dict[str, Any]:
     """Newest first. `next` is the `before` of the following page."""
     rows = PodEvent.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-id")
@@ -157,7 +157,7 @@ def list_events(
 
 @router.get("pods/{pod_id}/logs")
 def list_logs(
-    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LOG_LINES)] = 200, before: int | None = None
+    request: Request, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_LOG_LINES)] = 200, before: int | None = None
 ) -> dict[str, Any]:
     """The last lines, oldest first. `next` is the `before` of the page of earlier ones."""
     rows = LogLine.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-id")
@@ -169,16 +169,14 @@ def list_logs(
 
 
 @router.get("pods/{pod_id}/metrics")
-def list_metrics(
-    request: HttpRequest, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_SAMPLES)] = 720
-) -> dict[str, Any]:
+def list_metrics(request: Request, pod_id: str, limit: QueryEx[int, P(ge=1, le=MAX_SAMPLES)] = 720) -> dict[str, Any]:
     """The last samples, oldest first; one in five seconds on our own nodes, kept for a day."""
     rows = MetricSample.objects.filter(pod=access.get_pod(request.actor, pod_id)).order_by("-at")[:limit]
     return {"items": [reports.sample_json(row) for row in list(rows)[::-1]], "next": None}
 
 
 @router.get("pods/{pod_id}/receipt")
-def get_receipt(request: HttpRequest, pod_id: str) -> dict[str, Any]:
+def get_receipt(request: Request, pod_id: str) -> dict[str, Any]:
     """Signed receipts of the places that were seen gone twice. 404 while there is none."""
     pod = access.get_pod(request.actor, pod_id)
     rows = Placement.objects.filter(pod=pod, receipt__isnull=False).order_by("epoch", "attempt")
@@ -189,13 +187,13 @@ def get_receipt(request: HttpRequest, pod_id: str) -> dict[str, Any]:
 
 
 @router.get("provider-accounts/")
-def list_provider_accounts(request: HttpRequest, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+def list_provider_accounts(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     rows = access.provider_accounts_seen_by(request.actor)
     return page_of(rows, limit=limit, cursor=cursor, show=s.show_provider_account)
 
 
 @router.post("provider-accounts/", response={201: dict[str, Any]})
-def add_provider_account(request: HttpRequest, body: s.ProviderAccountIn) -> Status[dict[str, Any]]:
+def add_provider_account(request: Request, body: s.ProviderAccountIn) -> Status[dict[str, Any]]:
     """The key is tried at the provider first, and kept encrypted; it is never shown again."""
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     account = provider_accounts.add_account(
@@ -205,12 +203,12 @@ def add_provider_account(request: HttpRequest, body: s.ProviderAccountIn) -> Sta
 
 
 @router.get("provider-accounts/{account_id}")
-def get_provider_account(request: HttpRequest, account_id: str) -> dict[str, Any]:
+def get_provider_account(request: Request, account_id: str) -> dict[str, Any]:
     return s.show_provider_account(access.get_provider_account(request.actor, account_id, Permission.SEE_PODS))
 
 
 @router.patch("provider-accounts/{account_id}")
-def change_provider_account(request: HttpRequest, account_id: str, body: s.ProviderAccountPatch) -> dict[str, Any]:
+def change_provider_account(request: Request, account_id: str, body: s.ProviderAccountPatch) -> dict[str, Any]:
     account = access.get_provider_account(request.actor, account_id)
     return s.show_provider_account(
         provider_accounts.change_account(account, name=body.name, key=body.key, actor=request.actor)
@@ -218,7 +216,7 @@ def change_provider_account(request: HttpRequest, account_id: str, body: s.Provi
 
 
 @router.delete("provider-accounts/{account_id}", response={204: None})
-def remove_provider_account(request: HttpRequest, account_id: str) -> Status[None]:
+def remove_provider_account(request: Request, account_id: str) -> Status[None]:
     """Refused while pods of this account run."""
     account = access.get_provider_account(request.actor, account_id)
     provider_accounts.remove_account(account, actor=request.actor)
