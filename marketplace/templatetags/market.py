@@ -19,9 +19,9 @@ register = template.Library()
 
 WIDTH, HEIGHT, EDGE = 84, 20, 2
 CAPABILITIES = {
-    "list": gettext_lazy("lists offers"),
-    "rent": gettext_lazy("rents"),
-    "stop": gettext_lazy("stops and starts again"),
+    "list": gettext_lazy("list"),
+    "rent": gettext_lazy("rent"),
+    "stop": gettext_lazy("stop"),
     "spot": gettext_lazy("spot"),
     "logs": gettext_lazy("logs"),
     "metrics": gettext_lazy("metrics"),
