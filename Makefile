@@ -27,7 +27,7 @@ run: env ## Start everything and print the address (MODE=LIVE, PORT=, NODES=, HO
 test: lint ## Everything that must hold; ARGS="tests/pods -x" goes to pytest
 	$(BIN)/pytest $(ARGS)
 
-lint: env ## Format, lint, types, layers, migrations, production settings
+lint: env ## Format, lint, types, layers, migrations, production settings, translations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,10 +1,12 @@
-"""Django's own checks without a database: every model has its migration, and production settings pass `check --deploy`."""
+"""Checks without a database: every model has its migration, production settings pass `check --deploy`, every sentence its Spanish."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import warnings
+
+from lib.local import messages
 
 PRODUCTION = {
     "MODE": "LIVE",
@@ -24,6 +26,8 @@ def main() -> None:
         warnings.filterwarnings("ignore", "Got an error checking a consistent migration history", RuntimeWarning)
         call_command("makemigrations", check_changes=True, dry_run=True)
         call_command("check", deploy=True, fail_level="WARNING")
+    if missing := messages.problems():
+        raise SystemExit("\n".join([*missing, "Run `manage.py messages extract` and translate what is empty."]))
 
 
 if __name__ == "__main__":
