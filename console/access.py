@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from django.utils.translation import gettext as _
 
+from accounts import actor as actors
 from accounts.actor import Actor
 from accounts.roles import STAFF_CHANGES, STAFF_SEES
 from lib.errors import AppError, Forbidden, NotFound
@@ -25,5 +24,5 @@ def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
     table = STAFF_CHANGES if change else STAFF_SEES
     groups = person.groups.values_list("name", flat=True)
     if app == "console" or person.is_superuser or any(app in table.get(group, ()) for group in groups):
-        return replace(actor, kind="staff")
+        return actors.staff(person, organisation_id=actor.organisation_id)
     raise Forbidden(_("Your group of staff may not do this."))
