@@ -21,7 +21,8 @@ from django.utils.formats import date_format
 from lib.clock import now
 from lib.local import messages
 from lib.templatetags.numbers import ago, bytes_short, number, span, usd
-from pods.models import Mode, Payer, Pod
+from pods.models import Mode, Payer, Pod, PodEvent
+from pods.states import PodStatus, Reason
 from tests.marketplace.offering import offer, raw
 from tests.people import Caller, Person
 
@@ -168,8 +169,30 @@ def test_no_english_is_left_for_a_customer(furnished: None, owner: Person) -> No
     owner.user.save()
     assert owner.organisation
     pod = Pod.objects.create(organisation=owner.organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    _live_through(pod)
     pages = (*CUSTOMERS, *(f"/pods/{pod.public_id}/{part}" for part in OF_A_POD))
     assert {path: left for path in pages if (left := english_left(owner.client, path))} == {}
+
+
+def _live_through(pod: Pod) -> None:
+    PodEvent.objects.bulk_create(
+        [
+            PodEvent(pod=pod, kind="deployed", new_status=PodStatus.QUEUED, reason=Reason.REQUESTED),
+            PodEvent(pod=pod, kind="placement", new_status="live"),
+            PodEvent(pod=pod, kind="status", new_status=PodStatus.RUNNING, reason=Reason.REACHED),
+            PodEvent(pod=pod, kind="restarted", message="Its process ended and was started again."),
+            PodEvent(pod=pod, kind="wanted", new_status=PodStatus.STOPPED, reason=Reason.NO_FUNDS),
+        ]
+    )
+
+
+def test_a_timeline_in_words(furnished: None, owner: Person) -> None:
+    assert owner.organisation
+    pod = Pod.objects.create(organisation=owner.organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
+    _live_through(pod)
+    words = " ".join(Texts(owner.client.get(f"/pods/{pod.public_id}/tab/events/").content.decode()).found)
+    for said_in_english in ("Deployed", "Running", "a probe reached it", "Asked for", ": Stopped", "Place", ": live"):
+        assert said_in_english in words
 
 
 def test_the_words_themselves(furnished: None, anonymous: Caller) -> None:
