@@ -19,6 +19,7 @@ from pods.states import PodStatus, Reason
 
 S = PodStatus
 FUNDS_LOW: Final = "funds_low"
+OVERDUE: Final = "overdue"
 # Status and reason → kind and title. What a person asked for themselves is no news to them.
 NEWS: Final[dict[str, tuple[str, StrOrPromise]]] = {
     f"{S.RECOVERING}/{Reason.NODE_LOST}": ("pod.moved", _("{name} moves: its node fell silent")),
@@ -32,6 +33,7 @@ NEWS: Final[dict[str, tuple[str, StrOrPromise]]] = {
     f"{S.STOPPING}/{Reason.NO_FUNDS}": ("pod.no_funds", _("{name} is stopped: the balance ran out")),
     f"{S.STOPPING}/{Reason.BUDGET_SPENT}": ("pod.budget_spent", _("{name} is stopped: its spend cap was reached")),
     f"{S.TERMINATING}/{Reason.TIME_OVER}": ("pod.time_over", _("{name} ends: its time to live is over")),
+    OVERDUE: ("pod.overdue", _("{name} is not gone yet: its provider still shows it")),
     FUNDS_LOW: ("pod.funds_low", _("{name} will be stopped soon: the balance runs out")),
 }
 

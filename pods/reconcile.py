@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -21,7 +22,7 @@ from lib import leases
 from lib.clock import now
 from marketplace.models import Offer
 from marketplace.providers.base import ProviderError
-from pods import actions, endings, lifecycle, metering, outages, places, placing, provider_logs
+from pods import actions, endings, lifecycle, metering, notices, outages, places, placing, provider_logs
 from pods.models import Placement, Pod
 from pods.moves import begin_move
 from pods.places import ACTOR, open_placement
@@ -43,6 +44,7 @@ LONGEST_BACKOFF_S = 30.0
 # A pod that nobody has a place for waits so long before it fails.
 PATIENCE = timedelta(minutes=2)
 MAX_REFUSALS = 5
+OVERDUE = timedelta(minutes=10)
 TOO_POOR = gettext_lazy("The balance does not pay for the first minutes.")
 
 
@@ -296,6 +298,7 @@ def _terminating(pod: Pod) -> float:
         places.end(pod, placement)
         return AGAIN
     if endings.leftovers(pod):
+        _complain_in_time(pod)
         return 2 * SOON_S
     if lifecycle.switch_status(
         pod,
@@ -307,6 +310,17 @@ def _terminating(pod: Pod) -> float:
     ):
         return RESTING_LOOK_S
     raise LeaseLost
+
+
+def _complain_in_time(pod: Pod) -> None:
+    """A pod that the provider will not let go of stays red, and people hear of it, once."""
+    if now() < pod.status_at + OVERDUE or pod.events.filter(kind="overdue").exists():
+        return
+    message = _("The provider still shows it: %s") % (pod.last_error[:200] or _("no reason was given"))
+    with transaction.atomic():
+        lifecycle.record(pod, "overdue", actor=ACTOR, message=message)
+        notices.plan(pod, notices.OVERDUE, message)
+        lifecycle.tell_pages(pod)
 
 
 def _end_leftovers(pod: Pod, due_in: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import Field
@@ -17,23 +17,25 @@ from pods.pricing import Price
 from pods.validation import Problem
 
 PriceIn = Decimal
+# The database stores no NUL.
+Line = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
 class ConfigIn(Schema):
     """Everything may be left out but the name; a template fills what is left out."""
 
-    name: str = Field(max_length=63)
+    name: Line = Field(max_length=63)
     template: str | None = Field(None, max_length=48)
-    image: str | None = Field(None, max_length=200)
+    image: Line | None = Field(None, max_length=200)
     command: list[str] | None = Field(None, max_length=64)
     env: dict[str, str] | None = None
     ports: list[int] | None = Field(None, max_length=20)
-    gpu_query: str | None = Field(None, max_length=200)
+    gpu_query: Line | None = Field(None, max_length=200)
     gpu_count: int | None = Field(None, ge=1, le=64)
     min_vram_gb: float | None = Field(None, ge=0, le=1024, allow_inf_nan=False)
     kind: Literal["on_demand", "spot", "reserved"] | None = None
     max_price_per_hour: PriceIn | None = Field(None, gt=0, max_digits=14, decimal_places=6)
-    region: str | None = Field(None, max_length=80)
+    region: Line | None = Field(None, max_length=80)
     disk_gb: int | None = Field(None, ge=1, le=16_384)
     auto_select: bool | None = None
     restart_policy: Literal["never", "on-failure", "always"] | None = None
@@ -45,7 +47,7 @@ class ConfigIn(Schema):
 
 
 class ConfigPatch(ConfigIn):
-    name: str | None = Field(None, max_length=63)  # type: ignore[assignment]
+    name: Line | None = Field(None, max_length=63)  # type: ignore[assignment]
 
 
 class DeployIn(Schema):
@@ -67,13 +69,13 @@ class ActionIn(Schema):
 
 
 class ProviderAccountIn(Schema):
-    provider: str = Field(max_length=32)
-    name: str = Field("", max_length=80)
+    provider: Line = Field(max_length=32)
+    name: Line = Field("", max_length=80)
     key: str = Field(min_length=8, max_length=500)
 
 
 class ProviderAccountPatch(Schema):
-    name: str | None = Field(None, max_length=80)
+    name: Line | None = Field(None, max_length=80)
     key: str | None = Field(None, min_length=8, max_length=500)
 
 

@@ -105,6 +105,12 @@ def test_a_pod_on_the_own_key_pays_nothing_here_and_holds_the_account(
     assert Pod.objects.get().provider_account_id == account.pk
 
 
+def test_a_name_with_what_no_database_stores_is_refused(owner: Person, renter: Organisation) -> None:
+    answer = owner.api("post", ROUTE, {"provider": "vast", "key": "12345678", "name": "a\x00"})
+    assert answer.status_code == 422
+    assert "name" in answer.json()["error"]["fields"]
+
+
 def test_another_organisations_key_is_not_there(
     owner: Person, outsider: Person, bench: Benches, renter: Organisation, key: str
 ) -> None:

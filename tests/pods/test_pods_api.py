@@ -71,6 +71,7 @@ def test_a_template_makes_a_draft(owner: Person, renter: Organisation) -> None:
         ({"offer": "off_nothing"}, "offer"),
         ({"region": "x" * 81}, "region"),
         ({"region": "a\x00"}, "region"),
+        ({"gpu_query": "h100\x00"}, "gpu_query"),
         ({"name": "a\x00"}, "name"),
         ({"env": {"A": "\x00"}}, "env"),
         ({"ports": [10**12]}, "ports"),

@@ -299,6 +299,25 @@ def test_a_provider_that_is_out_interrupts_no_pod_and_gets_no_new_one(bench: Ben
     assert pod.epoch == 1
 
 
+def test_a_pod_that_its_provider_keeps_stays_unfinished_and_somebody_is_told(
+    bench: Benches, config_of: Configs
+) -> None:
+    desk = bench("vast")
+    pod = drive(deploy(config_of(), cheapest("vast", gpu_id="rtx-4090")), PodStatus.RUNNING)
+    actions.terminate_pod(pod=pod, actor=_owner(pod))
+    desk.fault("http_500")
+    look(pod)
+    assert (pod.status, pod.failures) == (PodStatus.TERMINATING, 1)
+    Pod.objects.filter(pk=pod.pk).update(status_at=Now() - reconcile.OVERDUE)
+    for _look in range(2):
+        look(pod)
+    assert pod.events.filter(kind="overdue").count() == 1
+    assert pod.status == PodStatus.TERMINATING
+    desk.fault("off")
+    cache.clear()
+    drive(pod, lambda row: placement_of(row).seen_gone == 1)
+
+
 def test_only_one_caller_tries_whether_a_provider_is_back(db: None) -> None:
     for _call in range(outages.FAILURES):
         with pytest.raises(Unreachable), outages.watching("vast"):

@@ -52,7 +52,7 @@ def test_every_piece_of_news_can_happen_and_can_be_told(renter: Organisation) ->
     pod = Pod.objects.create(organisation=renter, name="llama", mode="SANDBOX")
     for news in notices.NEWS:
         status, _slash, reason = news.partition("/")
-        assert news == notices.FUNDS_LOW or (status in PodStatus.values and reason in Reason.values)
+        assert news in {notices.FUNDS_LOW, notices.OVERDUE} or (status in PodStatus.values and reason in Reason.values)
         notices.tell(pod.pk, news, "")
     assert Notification.objects.count() == len(notices.NEWS)
     assert all("llama" in told.title for told in Notification.objects.all())
