@@ -111,10 +111,11 @@ class Offer(models.Model):
         CATALOG = "catalog", _("imported catalogue, not live")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="offers")
+    # No index of its own where one below begins with the column: listings write many rows.
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="offers", db_index=False)
     ref = models.CharField(_("provider's reference"), max_length=200)
     source = models.CharField(_("source"), max_length=12, choices=Source.choices, default=Source.LIVE)
-    gpu = models.ForeignKey(GpuModel, on_delete=models.PROTECT, related_name="offers")
+    gpu = models.ForeignKey(GpuModel, on_delete=models.PROTECT, related_name="offers", db_index=False)
     gpu_count = models.PositiveSmallIntegerField(_("GPUs"))
     vram_gb = models.FloatField(_("VRAM per GPU, GB"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
@@ -169,9 +170,9 @@ class PricePoint(models.Model):
     """A change of an offer's price, or one row of imported history. Prices are USD per GPU-hour."""
 
     id = models.BigAutoField(primary_key=True)
-    offer = models.ForeignKey(Offer, on_delete=models.CASCADE, null=True, related_name="price_points")
-    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
-    gpu = models.ForeignKey(GpuModel, on_delete=models.CASCADE, related_name="+")
+    offer = models.ForeignKey(Offer, on_delete=models.CASCADE, null=True, related_name="price_points", db_index=False)
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+", db_index=False)
+    gpu = models.ForeignKey(GpuModel, on_delete=models.CASCADE, related_name="+", db_index=False)
     kind = models.CharField(max_length=12, choices=Offer.Kind.choices)
     region = models.CharField(max_length=80, blank=True)
     price_per_gpu_hour = models.DecimalField(max_digits=20, decimal_places=6)

@@ -7,11 +7,10 @@ who sees version n has seen all before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
-from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -58,15 +57,19 @@ NEXT_VERSION = """
     INSERT INTO marketplace_marketversion (id, version) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET version = marketplace_marketversion.version + 1 RETURNING version
 """
-WRITE_DIFFERING = f"""
-    INSERT INTO marketplace_offer AS o
+WRITE_NEW = f"""
+    INSERT INTO marketplace_offer
       ({_join(COLUMNS)}, provider_id, source, first_seen_at, listed, withdrawn_at, version)
-    SELECT d.id, {_join(f"i.{name}" for name in COLUMNS[1:])},
-           %(provider)s, %(source)s, i.observed_at, true, NULL, %(version)s
+    SELECT {_join(f"i.{name}" for name in COLUMNS)}, %(provider)s, %(source)s, i.observed_at, true, NULL, %(version)s
     FROM pg_temp.incoming i JOIN pg_temp.differing d ON d.ref = i.ref AND d.kind = i.kind
-    ON CONFLICT (provider_id, source, ref, kind) DO UPDATE SET
-      {_join(f"{name} = excluded.{name}" for name in CONTENT)},
-      observed_at = excluded.observed_at, listed = true, withdrawn_at = NULL, version = excluded.version
+    WHERE d.is_new ORDER BY i.ref
+"""  # noqa: S608
+WRITE_CHANGED = f"""
+    UPDATE marketplace_offer o
+    SET {_join(f"{name} = i.{name}" for name in CONTENT)},
+        observed_at = i.observed_at, listed = true, withdrawn_at = NULL, version = %(version)s
+    FROM pg_temp.incoming i JOIN pg_temp.differing d ON d.ref = i.ref AND d.kind = i.kind
+    WHERE o.id = d.id AND NOT d.is_new
 """  # noqa: S608
 WRITE_PRICES = """
     INSERT INTO marketplace_pricepoint (offer_id, provider_id, gpu_id, kind, region, price_per_gpu_hour, at, source)
@@ -135,7 +138,14 @@ def write_offers(
         if new or changed or unnamed:
             cursor.execute(NEXT_VERSION)
             version = cursor.fetchone()[0]
-            _write(cursor, facts | {"version": version}, keep_prices=keep_prices, unnamed=unnamed)
+            for statement, needed in (
+                (WRITE_NEW, new),
+                (WRITE_CHANGED, changed),
+                (WRITE_PRICES, price_changes if keep_prices else 0),
+                (WRITE_UNNAMED, unnamed),
+            ):
+                if needed:
+                    cursor.execute(statement, facts | {"version": version})
     return Written(version, seen, new, changed, price_changes, withdrawn)
 
 
@@ -170,20 +180,3 @@ def _find_unnamed(cursor: Any, facts: dict[str, Any]) -> tuple[int, int]:
     cursor.execute(COUNT_UNNAMED)
     unnamed, withdrawn = cursor.fetchone()
     return unnamed, withdrawn
-
-
-def _write(cursor: Any, facts: dict[str, Any], *, keep_prices: bool, unnamed: int) -> None:
-    statements: list[LiteralString] = [WRITE_DIFFERING]
-    if keep_prices:
-        statements.append(WRITE_PRICES)
-    if unnamed:
-        statements.append(WRITE_UNNAMED)
-    for statement in statements:
-        cursor.execute(statement, facts)
-
-
-def ids_of_version(version: int, limit: int) -> Sequence[UUID]:
-    """Offers whose last change was this version, at most `limit`."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM marketplace_offer WHERE version = %s LIMIT %s", [version, limit])
-        return [row[0] for row in cursor.fetchall()]
