@@ -54,6 +54,11 @@ UNTRANSLATED = {
     "USD",
     "API",
     "JSON",
+    "CSV",
+    "RTX",
+    "TDP",
+    "Mbit",
+    "ms",
 }
 
 
