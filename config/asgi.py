@@ -1,8 +1,6 @@
 """ASGI: pages and API by Django, everything below /ws/ by the apps' consumers."""
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from urllib.parse import ParseResult
 
 from django.core.asgi import get_asgi_application
@@ -15,6 +13,12 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+import catalyst.sockets  # noqa: E402
+import console.sockets  # noqa: E402
+import marketplace.sockets  # noqa: E402
+import notifications.sockets  # noqa: E402
+import pods.sockets  # noqa: E402
+
 
 class BrowserOriginValidator(OriginValidator):
     """Refuses pages of other sites. Browsers always send their origin; node agents and programs have none."""
@@ -23,12 +27,12 @@ class BrowserOriginValidator(OriginValidator):
         return parsed_origin is None or bool(super().valid_origin(parsed_origin))
 
 
-# While the apps grow side by side, those that have sockets already are taken.
 routes = [
-    route
-    for app in ("marketplace", "pods", "notifications", "console", "catalyst")
-    if find_spec(f"{app}.sockets")
-    for route in import_module(f"{app}.sockets").routes
+    *marketplace.sockets.routes,
+    *pods.sockets.routes,
+    *notifications.sockets.routes,
+    *console.sockets.routes,
+    *catalyst.sockets.routes,
 ]
 
 application = ProtocolTypeRouter(

@@ -27,7 +27,9 @@ def readiness(request: HttpRequest) -> JsonResponse:
     """200 when all parts that a customer needs are there; 503 names those that are not."""
     parts = {name: _check(probe) for name, probe in PROBES.items()}
     ready = all(answer == "ok" for answer in parts.values())
-    return JsonResponse({"ready": ready, "parts": parts}, status=200 if ready else 503)
+    answer = JsonResponse({"ready": ready, "parts": parts}, status=200 if ready else 503)
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # not ready is an answer, not an error of ours
+    return answer
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

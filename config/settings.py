@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "django_prometheus",
+    "ninja",
     "lib",
     "accounts",
     "notifications",
