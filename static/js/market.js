@@ -38,8 +38,9 @@ function fetchAgain() {
 }
 
 document.body.addEventListener("live:offers.changed", ({ detail }) => {
+  const asked = market()?.dataset.gpus.split(" ").filter(Boolean) ?? [];
   const others = detail.offers.filter((offer) => !applyOffer(offer));
-  news += others.filter((offer) => !offer.gone).length;
+  news += others.filter((offer) => !offer.gone && (!asked.length || asked.includes(offer.gpu))).length;
   showNews();
   if (detail.many && market() && !market().contains(document.activeElement)) fetchAgain();
 });
