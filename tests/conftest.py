@@ -97,8 +97,11 @@ def _flush_as_owner(sql_list: Iterable[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test sees another one's rate limits, lock-outs and market."""
+    """No test sees another one's rate limits, lock-outs, market and language."""
     yield
+    from django.utils import translation
+
+    translation.deactivate()
     uses_database = {"db", "transactional_db"} & set(request.fixturenames)
     if uses_database or request.node.get_closest_marker("django_db"):
         from django.core.cache import cache
