@@ -23,13 +23,9 @@ from lib.errors import Invalid
 from lib.lists import page_of
 from lib.money import money_json
 from lib.rate import limit as limit_rate
+from lib.schemas import Money
 
 router = Router(tags=["billing"])
-
-
-class Money(Schema):
-    amount: str
-    currency: str
 
 
 class PlanOut(Schema):

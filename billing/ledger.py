@@ -24,6 +24,7 @@ from lib.money import round_money
 
 NAMESPACE = UUID("6f0d1c2e-7a51-5c0e-9d3b-2f1b7a1f4e10")
 State = Transfer.State
+STATES = frozenset(State.values)
 SETTLING = {State.POST_PENDING, State.VOID_PENDING}
 MOVING = (State.POSTED, State.POST_PENDING)
 
@@ -250,12 +251,12 @@ CHECKS = [
     ),
     (
         """
-        SELECT settlement.id, hold.id FROM billing_transfer AS settlement
-        JOIN billing_transfer AS hold ON hold.id = settlement.pending_id
-        WHERE hold.state <> 'pending' OR settlement.amount > hold.amount
-            OR settlement.state NOT IN ('post_pending', 'void_pending')
-            OR (settlement.debit_account_id, settlement.credit_account_id, settlement.currency)
-                <> (hold.debit_account_id, hold.credit_account_id, hold.currency)
+        SELECT settlement.id, settlement.pending_id FROM billing_transfer AS settlement
+        LEFT JOIN billing_transfer AS hold ON hold.id = settlement.pending_id AND hold.state = 'pending'
+            AND (settlement.debit_account_id, settlement.credit_account_id, settlement.currency)
+                = (hold.debit_account_id, hold.credit_account_id, hold.currency) AND settlement.amount <= hold.amount
+        WHERE (settlement.pending_id IS NOT NULL) <> (settlement.state IN ('post_pending', 'void_pending'))
+            OR (settlement.pending_id IS NOT NULL AND hold.id IS NULL)
         """,
         "transfer {0} does not fit the hold {1} that it settles",
     ),
@@ -276,11 +277,11 @@ def _checked(legs: Sequence[Leg]) -> list[Leg]:
     if len(set(holds)) != len(holds):
         raise LedgerError("a hold is settled twice in one call")
     for leg in legs:
-        if leg != unique[leg.id]:
+        if leg is not unique[leg.id] and leg != unique[leg.id]:
             raise DifferentBody(leg.id)
         if leg.amount != round_money(leg.amount) or (leg.amount <= 0 and leg.state != State.VOID_PENDING):
             raise LedgerError(f"{leg.amount} is not an amount of the ledger")
-        if (leg.state in SETTLING) != (leg.pending_id is not None) or leg.state not in State.values:
+        if (leg.state in SETTLING) != (leg.pending_id is not None) or leg.state not in STATES:
             raise LedgerError(f"a leg of state {leg.state} with hold {leg.pending_id}")
         if leg.state == State.PENDING and leg.expires_at is None:
             raise LedgerError("a hold needs a time at which it expires")
@@ -303,6 +304,6 @@ def _as_refusal(error: IntegrityError) -> Exception:
     constraint = getattr(diagnostics, "constraint_name", None)
     if constraint == "account_no_overdraft":
         return Overdraft(None)
-    if constraint == "transfer_same_body":
+    if constraint == "billing_transfer_pkey":
         return DifferentBody(None)
     return error

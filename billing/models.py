@@ -81,8 +81,8 @@ class Transfer(models.Model):
         VOID_PENDING = "void_pending", _("hold released")
 
     id = models.UUIDField(primary_key=True, editable=False)  # given by the caller: the idempotency key
-    # `ledger_post`, which alone may insert, holds both accounts, and no account is ever removed: asking again by a
-    # foreign key would cost a fifth of its speed. The indexes below begin with these columns.
+    # `ledger_post`, which alone may insert, has read all that these point at, and nothing of it is ever removed:
+    # asking again by foreign keys would cost a fifth of its speed. The indexes below begin with these columns.
     debit_account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
@@ -92,7 +92,9 @@ class Transfer(models.Model):
     amount = models.DecimalField(max_digits=20, decimal_places=6)
     currency = models.CharField(max_length=6, choices=Currency.choices)
     state = models.CharField(max_length=12, choices=State.choices)
-    pending = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="settlements", db_index=False)
+    pending = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="settlements", db_index=False, db_constraint=False
+    )
     expires_at = models.DateTimeField(null=True)
     source_type = models.CharField(max_length=32)
     source_id = models.CharField(max_length=64)

@@ -279,6 +279,7 @@ class Migration(migrations.Migration):
                 (
                     "pending",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
