@@ -70,7 +70,7 @@ class AcceptIn(Schema):
     token: str = Field(max_length=120)
 
 
-class KeyIn(Schema):
+class ApiKeyIn(Schema):
     name: str = Field(min_length=1, max_length=80)
     scopes: list[str] = Field(min_length=1, max_length=20)
     expires_at: AwareDatetime | None = None
@@ -269,7 +269,7 @@ def list_keys(request: Request, limit: int = 50, cursor: str | None = None) -> d
 
 
 @router.post("auth/api-keys", response={201: NewKeyOut}, tags=["auth"])
-def create_key(request: Request, body: KeyIn) -> Status[dict[str, Any]]:
+def create_key(request: Request, body: ApiKeyIn) -> Status[dict[str, Any]]:
     """The key stands in this answer and nowhere else afterwards."""
     organisation = current_organisation(request.actor, Permission.MANAGE_KEYS)
     row, token = keys.create_key(

@@ -44,7 +44,7 @@ class EmailIn(Schema):
     email: EmailStr
 
 
-class KeyIn(Schema):
+class MailedKeyIn(Schema):
     key: str = Field(min_length=1, max_length=200)
 
 
@@ -95,7 +95,7 @@ def sign_up_person(request: Request, body: SignUpIn) -> Status[dict[str, str]]:
 
 
 @router.post("auth/verify-email", auth=None, response=Said)
-def verify_email(request: Request, body: KeyIn) -> dict[str, str]:
+def verify_email(request: Request, body: MailedKeyIn) -> dict[str, str]:
     """`key` is the last part of the link in the mail."""
     limit(request, "verify-email", per_minute=20)
     return {"message": sign_up.verify_email(request, key=body.key)}

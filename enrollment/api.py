@@ -55,7 +55,7 @@ class IdentityOut(Schema):
     warning: bool = False
 
 
-class SubscribeIn(Schema):
+class CheckoutIn(Schema):
     plan: str = Field(max_length=32)
     email: EmailStr
     name: str = Field(min_length=1, max_length=120)
@@ -65,11 +65,11 @@ class SubscribeIn(Schema):
     accept_terms: bool
 
 
-class KeyIn(Schema):
+class ActivationKeyIn(Schema):
     key: str = Field(max_length=120)
 
 
-class LoginIn(Schema):
+class StaffLoginIn(Schema):
     email: EmailStr
     password: str = Field(max_length=200)
 
@@ -116,14 +116,14 @@ def _verdict(request: Request, verdict: Verdict) -> dict[str, Any]:
 
 
 @router.post("admin/public/admin/login")
-def log_in_staff(request: Request, body: LoginIn) -> dict[str, Any]:
+def log_in_staff(request: Request, body: StaffLoginIn) -> dict[str, Any]:
     """Staff sign in for the API. The answer is that of `auth/login`; others are refused as with a wrong password."""
     limit(request, "staff-login", per_minute=10)
     return sign_in_staff(request, email=body.email, password=body.password)
 
 
 @router.post("admin/public/subscription/create", response={201: dict[str, Any]})
-def create_subscription(request: Request, body: SubscribeIn) -> Status[dict[str, Any]]:
+def create_subscription(request: Request, body: CheckoutIn) -> Status[dict[str, Any]]:
     limit(request, "checkout", per_minute=20)
     plan = Plan.objects.filter(pk=body.plan, is_public=True).first()
     if plan is None:
@@ -182,7 +182,7 @@ def _by_order(request: Request, order_id: str) -> Enrolment:
 
 
 @router.post("admin/public/subscription/activate")
-def activate_subscription(request: Request, body: KeyIn) -> dict[str, Any]:
+def activate_subscription(request: Request, body: ActivationKeyIn) -> dict[str, Any]:
     limit(request, "activate", per_minute=20)
     return _show(activation.activate(body.key))
 

@@ -9,17 +9,13 @@ from django.utils.translation import gettext as _
 from ninja import Field, Schema
 
 from lib.money import money_json
+from lib.schemas import Money
 from marketplace.gpus import GpuFacts
 from marketplace.history import PriceSpan, step_for
 from marketplace.queries import RANKINGS, SORTS
 from marketplace.rows import OfferRow
 from marketplace.search import OfferPage
 from marketplace.summaries import ModelSummary
-
-
-class Money(Schema):
-    amount: str = Field(examples=["2.390000"])
-    currency: str = Field(examples=["USD"])
 
 
 class OfferFilters(Schema):
