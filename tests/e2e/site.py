@@ -46,7 +46,8 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         if not self._told.wait(READY_S) or not self.url:
             self.stop()
             raise AssertionError("The installation did not start:\n" + "".join(self.output))
@@ -54,11 +55,12 @@ class Site:
     def _read(self) -> None:
         assert self._process
         assert self._process.stdout
-        for line in self._process.stdout:
-            self.output.append(line)
-            if found := RUNS_AT.search(re.sub(r"\x1b\[[0-9;]*m", "", line)):
-                self.url = found.group(1)
-                self._told.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+                if found := RUNS_AT.search(re.sub(r"\x1b\[[0-9;]*m", "", line)):
+                    self.url = found.group(1)
+                    self._told.set()
         self._told.set()
 
     def stop(self) -> int:
@@ -71,6 +73,7 @@ class Site:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 raise
+        self._reader.join(STOP_S)
         return self._process.returncode
 
     def manage(self, *arguments: str) -> str:
