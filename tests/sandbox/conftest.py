@@ -26,6 +26,7 @@ from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAP
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "test-key"
 DEADLINE_S = 10.0
+POLL_S = 0.05
 FACTS = """provider,model,vram_gb,kind,usd_per_gpu_hour,observed_on,source
 vast,rtx-4090,24,on_demand,0.31,2026-05-24,https://example.com
 vast,rtx-3090,24,on_demand,0.15,2026-05-24,https://example.com
@@ -74,12 +75,13 @@ class RunningPeer:
         assert self.post("/sandbox/tick", json={"ticks": ticks}).status_code == 200
 
     def wait(self, look: Callable[[], Any]) -> Any:
-        """The first true answer of `look`, which asks the peer: it waits on the network, not on a clock."""
+        """The first true answer of `look`, which asks the peer; not so often that its rate limits speak up."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
             found = look()
             if found:
                 return found
+            time.sleep(POLL_S)
         raise AssertionError(f"{self.name} did not get there within {DEADLINE_S} s")
 
     def stop(self) -> None:
