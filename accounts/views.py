@@ -6,7 +6,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.adapter import get_adapter as get_social_adapter
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -65,7 +65,7 @@ def switch_organisation(request: Request) -> HttpResponse:
     own = actors.user(require_person(request.actor))
     organisation = get_organisation(own, request.POST.get("organisation", ""), Permission.SEE_MEMBERS)
     choose_organisation(request.session, organisation)
-    return redirect(_following(request))
+    return HttpResponseRedirect(_following(request))  # `redirect` would look for a page of this name
 
 
 @require_POST

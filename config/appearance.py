@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -32,7 +31,7 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
     if not url_has_allowed_host_and_scheme(following, allowed_hosts={request.get_host()}):
         following = "/"
     chosen = request.POST.get("theme", "")
-    answer = redirect(following)
+    answer = HttpResponseRedirect(following)  # `redirect` would look for a page of this name
     answer.set_cookie(
         COOKIE,
         chosen if chosen in Theme.values else Theme.SYSTEM,
