@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ class Row:
     """`value` and `reference` are medians in `unit`; `ratio` is ours to the reference's, None where there is none.
 
     `spread` is the range of our runs as a share of their median: 0.1 means that they lay within 10 % of it.
+    `aim` is empty or such as `≤ 5 ms` (of the value, in its unit) and `≥ 0.9 ×` (of the ratio).
     """
 
     name: str
@@ -23,6 +25,21 @@ class Row:
     aim: str
     spread: float
 
+    @property
+    def met(self) -> bool | None:
+        """None where nothing is aimed at."""
+        found = AIM.match(self.aim)
+        if found is None:
+            return None
+        sign, number, unit = found.groups()
+        reached = self.value if unit and unit == self.unit else self.ratio
+        if reached is None:
+            raise ValueError(f"{self.name}: {self.aim} speaks of a ratio or of {unit}, and there is none")
+        return reached <= float(number) if sign == "≤" else reached >= float(number)
+
+
+AIM = re.compile(r"([≤≥]) ([0-9.]+) ?(ms|s\b)?")
+
 
 def median_and_spread(values: Sequence[float]) -> tuple[float, float]:
     middle = statistics.median(values)
@@ -30,7 +47,7 @@ def median_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    head = ("what", "value", "", "spread", "reference", "value", "ratio", "aim")
+    head = ("what", "value", "", "spread", "reference", "value", "ratio", "aim", "")
     cells = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     right = {1, 3, 5, 6}
@@ -47,7 +64,9 @@ def print_table(rows: Sequence[Row]) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     reference = "" if row.reference is None else _short(row.reference)
     ratio = "" if row.ratio is None else f"{row.ratio:.2f} ×"
-    return (row.name, _short(row.value), row.unit, f"{row.spread:.0%}", row.reference_name, reference, ratio, row.aim)
+    met = {None: "", True: "met", False: "NOT MET"}[row.met]
+    spread = f"{row.spread:.0%}"
+    return (row.name, _short(row.value), row.unit, spread, row.reference_name, reference, ratio, row.aim, met)
 
 
 def _short(value: float) -> str:

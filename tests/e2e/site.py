@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from lib.local.ports import free_port
@@ -18,6 +19,15 @@ READY_S = 180
 STOP_S = 20
 # What the tests themselves were given must not reach the installation under test.
 NOT_PASSED_ON = {"DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STATE_DIR", "PUBLIC_URL", "PORT", "MODE", "NODES"}
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """What runs on this machine: process ids with their words."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            yield int(folder.name), (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
 
 
 class Site:
@@ -75,6 +85,13 @@ class Site:
                 raise
         self._reader.join(STOP_S)
         return self._process.returncode
+
+    def agent_pid(self, node: str) -> int:
+        """The process of a node's agent, found by its command line."""
+        for pid, line in command_lines():
+            if "catalyst.agent" in line and node in line and any(str(self.state_dir) in part for part in line):
+                return pid
+        raise AssertionError(f"there is no agent of {node}")
 
     def manage(self, *arguments: str) -> str:
         """`manage.py` beside the running installation."""

@@ -5,24 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.customer import Customer, wait
 from tests.e2e.site import Site
-
-
-def agent_pid(site: Site, name: str) -> int:
-    """The process of a node's agent, found by its command line."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "catalyst.agent" in line and name in line and any(str(site.state_dir) in part for part in line):
-            return int(folder.name)
-    raise AssertionError(f"there is no agent of {name}")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -33,7 +20,7 @@ def test_pod_of_a_lost_node_resumes_elsewhere(site: Site, how: signal.Signals) -
     wait("running", lambda: customer.status(pod) == "running")
     committed = wait("a checkpoint", lambda: customer.get(f"jobs/{pod}/checkpoints")["items"])[0]
     node = wait("its node", lambda: customer.node_of(pod))
-    pid = agent_pid(site, node)
+    pid = site.agent_pid(node)
     os.kill(pid, how)
     began = time.monotonic()
     try:
