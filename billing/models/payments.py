@@ -1,0 +1,97 @@
+"""Money on its way in, and what the payment services tell us of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Organisation
+from billing.models.ledger import Currency
+from billing.models.plans import Plan
+from billing.states import PaymentStatus
+from lib.ids import encode_id, new_id
+
+
+class Payment(models.Model):
+    """Money on its way in through a payment service: a plan's month or a top-up of the wallet."""
+
+    class Purpose(models.TextChoices):
+        PLAN = "plan", _("plan")
+        TOP_UP = "top_up", _("wallet top-up")
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="payments")
+    service = models.CharField(_("payment service"), max_length=16, default="paypal")
+    purpose = models.CharField(_("purpose"), max_length=8, choices=Purpose.choices)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
+    currency = models.CharField(max_length=6, choices=Currency.choices, default=Currency.USD)
+    status = models.CharField(_("status"), max_length=12, choices=PaymentStatus.choices, default=PaymentStatus.NEW)
+    reason = models.CharField(max_length=48, blank=True)
+    order_ref = models.CharField(_("order at the service"), max_length=64, blank=True)
+    capture_ref = models.CharField(_("capture at the service"), max_length=64, blank=True)
+    approve_url = models.CharField(max_length=500, blank=True)
+    payer_email = models.EmailField(blank=True)
+    idempotency_key = models.CharField(max_length=120, blank=True, editable=False)  # of the request that started it
+    receipt_number = models.BigIntegerField(_("receipt"), null=True, blank=True, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    captured_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["organisation", "-id"], name="payment_by_organisation"),
+            models.Index(
+                fields=["checked_at"], condition=Q(status__in=["new", "created", "approved"]), name="payment_open"
+            ),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
+            models.UniqueConstraint(
+                fields=["organisation", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="payment_started_once",
+            ),
+            models.UniqueConstraint(
+                fields=["service", "order_ref"], condition=~Q(order_ref=""), name="payment_order_once"
+            ),
+            models.UniqueConstraint(
+                fields=["service", "capture_ref"], condition=~Q(capture_ref=""), name="payment_capture_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} {self.purpose}"
+
+    @property
+    def public_id(self) -> str:
+        return encode_id("pay", self.pk)
+
+
+class WebhookEvent(models.Model):
+    """The inbox: stored once, answered at once, processed by asking the service again."""
+
+    id = models.BigAutoField(primary_key=True)
+    service = models.CharField(max_length=16)
+    event_ref = models.CharField(max_length=80)
+    kind = models.CharField(max_length=64)
+    body = models.JSONField()
+    received_at = models.DateTimeField(db_default=Now())
+    processed_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("webhook event")
+        verbose_name_plural = _("webhook events")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["service", "event_ref"], name="webhook_event_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.kind}"
