@@ -1,4 +1,4 @@
-"""The lives of a payment and of a subscription. Pure data."""
+"""The lives of a payment, of a refund and of a subscription. Pure data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ PAYMENT_TRANSITIONS: dict[str, frozenset[str]] = {
     P.CAPTURED: frozenset(),
     P.CANCELLED: frozenset({P.CAPTURED}),  # the customer may still approve the order at the service
     P.FAILED: frozenset(),
+}
+
+
+class RefundStatus(models.TextChoices):
+    NEW = "new", _("New")
+    SENT = "sent", _("On its way")
+    COMPLETED = "completed", _("Refunded")
+    FAILED = "failed", _("Failed")
+
+
+R = RefundStatus
+REFUND_TRANSITIONS: dict[str, frozenset[str]] = {
+    R.NEW: frozenset({R.SENT, R.COMPLETED, R.FAILED}),
+    R.SENT: frozenset({R.COMPLETED, R.FAILED}),
+    R.COMPLETED: frozenset(),
+    R.FAILED: frozenset({R.COMPLETED}),  # the service says that the money went back after all
 }
 
 

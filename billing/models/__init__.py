@@ -1,17 +1,23 @@
 """Money: accounts and transfers, plans and subscriptions, payments, credits. Only domain modules write here."""
 
 from billing.models.credits import CreditRate
+from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
 from billing.models.ledger import Account, Currency, Transfer
-from billing.models.payments import Payment, WebhookEvent
+from billing.models.payments import Payment, Refund, WebhookEvent
 from billing.models.plans import Plan, Subscription
 
 __all__ = [
     "Account",
+    "BillingDetails",
     "CreditRate",
     "Currency",
+    "Invoice",
+    "InvoiceFile",
     "Payment",
     "Plan",
+    "Refund",
     "Subscription",
+    "TaxRate",
     "Transfer",
     "WebhookEvent",
 ]

@@ -31,6 +31,7 @@ class Account(models.Model):
         CLEARING = "clearing", _("clearing of a payment service")
         CREDIT_ISSUE = "credit_issue", _("credits issued")
         OPENING = "opening", _("opening balances")
+        OWED_TO_US = "owed_to_us", _("owed to us by the customer")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organisation = models.ForeignKey(

@@ -1,18 +1,18 @@
-"""Money on its way in, and what the payment services tell us of it."""
+"""Money on its way in and back, and what the payment services tell us of it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
 from billing.models.ledger import Currency
-from billing.models.plans import Plan
-from billing.states import PaymentStatus
+from billing.models.plans import Plan, Subscription
+from billing.states import PaymentStatus, RefundStatus
 from lib.ids import encode_id, new_id
 
 
@@ -28,7 +28,15 @@ class Payment(models.Model):
     service = models.CharField(_("payment service"), max_length=16, default="paypal")
     purpose = models.CharField(_("purpose"), max_length=8, choices=Purpose.choices)
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, null=True, blank=True, related_name="payments"
+    )
+    # The time of the plan that it bought: what a refund in full takes back.
+    paid_from = models.DateTimeField(null=True, blank=True)
+    paid_until = models.DateTimeField(null=True, blank=True)
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
+    # Given back, or on its way back. CHECK refuses more than was paid, whoever asks and in whatever order.
+    refunded = models.DecimalField(_("refunded"), max_digits=20, decimal_places=6, default=0, editable=False)
     currency = models.CharField(max_length=6, choices=Currency.choices, default=Currency.USD)
     status = models.CharField(_("status"), max_length=12, choices=PaymentStatus.choices, default=PaymentStatus.NEW)
     reason = models.CharField(max_length=48, blank=True)
@@ -53,6 +61,9 @@ class Payment(models.Model):
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0, refunded__lte=F("amount")), name="payment_refunded_within"
+            ),
             models.UniqueConstraint(
                 fields=["organisation", "idempotency_key"],
                 condition=~Q(idempotency_key=""),
@@ -72,6 +83,52 @@ class Payment(models.Model):
     @property
     def public_id(self) -> str:
         return encode_id("pay", self.pk)
+
+
+class Refund(models.Model):
+    """Money on its way back: asked for by staff here, or begun at the service. Its public id is our name for it there."""
+
+    class Origin(models.TextChoices):
+        STAFF = "staff", _("staff")
+        SERVICE = "service", _("at the payment service")
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    service = models.CharField(_("payment service"), max_length=16)  # the payment's, for the constraint below
+    origin = models.CharField(_("begun by"), max_length=8, choices=Origin.choices)
+    amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
+    currency = models.CharField(max_length=6, choices=Currency.choices)
+    status = models.CharField(_("status"), max_length=12, choices=RefundStatus.choices, default=RefundStatus.NEW)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    error = models.CharField(_("refused by the service"), max_length=64, blank=True)
+    service_ref = models.CharField(_("refund at the service"), max_length=64, blank=True)
+    idempotency_key = models.CharField(max_length=120, blank=True, editable=False)  # of the request that started it
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["checked_at"], condition=Q(status__in=["new", "sent"]), name="refund_open"),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="refund_positive"),
+            models.UniqueConstraint(
+                fields=["payment", "idempotency_key"], condition=~Q(idempotency_key=""), name="refund_started_once"
+            ),
+            models.UniqueConstraint(
+                fields=["service", "service_ref"], condition=~Q(service_ref=""), name="refund_at_service_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} back"
+
+    @property
+    def public_id(self) -> str:
+        return encode_id("rfd", self.pk)
 
 
 class WebhookEvent(models.Model):
