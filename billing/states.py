@@ -1,4 +1,4 @@
-"""The lives of a payment, of a refund and of a subscription. Pure data."""
+"""The lives of payments, refunds, subscriptions, deposits and withdrawals. Pure data."""
 
 from __future__ import annotations
 
@@ -53,4 +53,50 @@ SUBSCRIPTION_TRANSITIONS: dict[str, frozenset[str]] = {
     T.PENDING: frozenset({T.ACTIVE, T.ENDED}),
     T.ACTIVE: frozenset({T.ENDED}),
     T.ENDED: frozenset(),
+}
+
+
+class DepositStatus(models.TextChoices):
+    """`vanished`: the chain has dropped it before it was credited; `reversed`: after. Either may come back."""
+
+    SEEN = "seen", _("Seen on the chain")
+    CONFIRMED = "confirmed", _("Confirmed, not final yet")
+    UNMATCHED = "unmatched", _("Sender unknown")
+    CREDITED = "credited", _("Credited")
+    VANISHED = "vanished", _("Dropped by the chain")
+    REVERSED = "reversed", _("Taken back")
+
+
+D = DepositStatus
+DEPOSIT_TRANSITIONS: dict[str, frozenset[str]] = {
+    D.SEEN: frozenset({D.CONFIRMED, D.VANISHED}),
+    D.CONFIRMED: frozenset({D.CREDITED, D.UNMATCHED, D.VANISHED}),
+    D.UNMATCHED: frozenset({D.CREDITED, D.VANISHED}),
+    D.CREDITED: frozenset({D.REVERSED}),
+    D.VANISHED: frozenset({D.SEEN}),
+    D.REVERSED: frozenset({D.SEEN}),
+}
+
+
+class WithdrawalStatus(models.TextChoices):
+    """`signed`: a transaction is stored and may be on its way; from then on only the chain decides."""
+
+    WAITING = "waiting", _("Waiting")
+    QUEUED = "queued", _("In the queue")
+    SIGNED = "signed", _("Being sent")
+    SENT = "sent", _("Sent, not final yet")
+    DONE = "done", _("Paid out")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+W = WithdrawalStatus
+WITHDRAWAL_TRANSITIONS: dict[str, frozenset[str]] = {
+    W.WAITING: frozenset({W.QUEUED, W.CANCELLED}),
+    W.QUEUED: frozenset({W.SIGNED, W.CANCELLED}),
+    W.SIGNED: frozenset({W.SENT, W.DONE, W.FAILED}),
+    W.SENT: frozenset({W.DONE, W.FAILED}),
+    W.DONE: frozenset(),
+    W.FAILED: frozenset(),
+    W.CANCELLED: frozenset(),
 }

@@ -1,5 +1,14 @@
 """Money: accounts and transfers, plans and subscriptions, payments, credits. Only domain modules write here."""
 
+from billing.models.chain import (
+    ChainAlarm,
+    ChainCursor,
+    Deposit,
+    LinkedWallet,
+    LinkNonce,
+    Withdrawal,
+    WithdrawalAttempt,
+)
 from billing.models.credits import CreditRate
 from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
 from billing.models.ledger import Account, Currency, Transfer
@@ -9,10 +18,15 @@ from billing.models.plans import Plan, Subscription
 __all__ = [
     "Account",
     "BillingDetails",
+    "ChainAlarm",
+    "ChainCursor",
     "CreditRate",
     "Currency",
+    "Deposit",
     "Invoice",
     "InvoiceFile",
+    "LinkNonce",
+    "LinkedWallet",
     "Payment",
     "Plan",
     "Refund",
@@ -20,4 +34,6 @@ __all__ = [
     "TaxRate",
     "Transfer",
     "WebhookEvent",
+    "Withdrawal",
+    "WithdrawalAttempt",
 ]
