@@ -174,6 +174,7 @@ def requests_for(label: str, world: World, mode: GenerationMode) -> list[st.Sear
     return [operation.as_strategy(mode, path_parameters=place) for place in places]
 
 
+@pytest.mark.django_db  # for its place in the order of tests: `world` opens the transaction around all of them
 @pytest.mark.parametrize("label", sorted(OPERATIONS))
 def test_no_input_makes_it_fail(label: str, world: World) -> None:
     who = caller_of(label)
