@@ -9,7 +9,7 @@ from billing.models.chain import (
     Withdrawal,
     WithdrawalAttempt,
 )
-from billing.models.credits import CreditRate
+from billing.models.credits import CreditLot, CreditRate
 from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
 from billing.models.ledger import Account, Currency, Transfer
 from billing.models.payments import Payment, Refund, WebhookEvent
@@ -20,6 +20,7 @@ __all__ = [
     "BillingDetails",
     "ChainAlarm",
     "ChainCursor",
+    "CreditLot",
     "CreditRate",
     "Currency",
     "Deposit",
