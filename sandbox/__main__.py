@@ -14,7 +14,7 @@ from sandbox.peer import Options, Peer
 from sandbox.server import build_app
 from sandbox.store import Store
 
-NAMES = ("vast", "runpod", "lambda_labs", "akash", "paypal")
+NAMES = ("vast", "runpod", "lambda_labs", "akash", "paypal", "stripe")
 
 
 def read_options(arguments: list[str]) -> Options:
@@ -30,7 +30,7 @@ def read_options(arguments: list[str]) -> Options:
     )
     parser.add_argument("--boot-s", type=float, default=4.0, help="seconds from creation to running")
     parser.add_argument("--strict-limits", action="store_true", help="the provider's own minimum intervals")
-    parser.add_argument("--webhook-url", default="", help="PayPal: where notifications go")
+    parser.add_argument("--webhook-url", default="", help="PayPal, Stripe: where notifications go")
     given = parser.parse_args(arguments)
     return Options(
         **vars(given),
@@ -38,6 +38,9 @@ def read_options(arguments: list[str]) -> Options:
         client_id=os.environ.get("PAYPAL_CLIENT_ID", ""),
         client_secret=os.environ.get("PAYPAL_CLIENT_SECRET", ""),
         webhook_id=os.environ.get("PAYPAL_WEBHOOK_ID", ""),
+        stripe_secret_key=os.environ.get("STRIPE_SECRET_KEY", ""),
+        stripe_publishable_key=os.environ.get("STRIPE_PUBLISHABLE_KEY", ""),
+        stripe_webhook_secret=os.environ.get("STRIPE_WEBHOOK_SECRET", ""),
     )
 
 

@@ -37,6 +37,9 @@ class Options:
     client_id: str
     client_secret: str
     webhook_id: str
+    stripe_secret_key: str
+    stripe_publishable_key: str
+    stripe_webhook_secret: str
 
     @property
     def url(self) -> str:

@@ -31,6 +31,7 @@ PEERS = {
     "lambda_labs": "LAMBDA_URL",
     "akash": "AKASH_URL",
     "paypal": "PAYPAL_URL",
+    "stripe": "STRIPE_URL",
 }
 PEER_KEYS = ("VAST_API_KEY", "RUNPOD_API_KEY", "LAMBDA_API_KEY", "AKASH_API_KEY")
 
@@ -86,6 +87,10 @@ class Servers:
             "PAYPAL_CLIENT_ID": "client-" + secrets.token_hex(4),
             "PAYPAL_CLIENT_SECRET": secrets.token_urlsafe(16),
             "PAYPAL_WEBHOOK_ID": "WH-" + secrets.token_hex(4),
+            "STRIPE_SECRET_KEY": "sk_test_" + secrets.token_hex(12),
+            "STRIPE_PUBLISHABLE_KEY": "pk_test_" + secrets.token_hex(12),
+            "STRIPE_WEBHOOK_SECRET": "whsec_" + secrets.token_hex(12),
+            "STRIPE_JS_URL": f"http://{LOOPBACK}:{self.peer_ports['stripe']}/sandbox/js/v3.js",
             **{variable: f"http://{LOOPBACK}:{self.peer_ports[slug]}" for slug, variable in PEERS.items()},
         }
 

@@ -23,8 +23,15 @@ PEERS = {
     "lambda_labs": ("LAMBDA_URL", "LAMBDA_API_KEY"),
     "akash": ("AKASH_URL", "AKASH_API_KEY"),
     "paypal": ("PAYPAL_URL", ""),
+    "stripe": ("STRIPE_URL", ""),
 }
 PAYPAL_SECRETS = ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PAYPAL_WEBHOOK_ID")
+# With the prefix by which Stripe tells them apart.
+STRIPE_SECRETS = {
+    "STRIPE_SECRET_KEY": "sk_test_",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_",
+    "STRIPE_WEBHOOK_SECRET": "whsec_",
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,9 @@ class Installation:
                 values[api_key] = key
         for name in PAYPAL_SECRETS:
             values[name] = read_or_make_secret(self.secrets / name.lower())
+        for name, prefix in STRIPE_SECRETS.items():
+            values[name] = prefix + read_or_make_secret(self.secrets / name.lower())
+        values["STRIPE_JS_URL"] = values["STRIPE_URL"] + "/sandbox/js/v3.js"
         return values
 
     def write_run_env(self) -> None:

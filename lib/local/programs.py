@@ -35,7 +35,7 @@ APPS = (
 WORKERS = {"control": 8, "work": 8}
 # `make test` makes Django's checks; three workers that repeat them would cost three seconds of every start.
 NO_CHECKS = {"CELERY_SKIP_CHECKS": "1"}
-WEBHOOK_PATH = "/api/v2/billing/paypal/webhook"
+WEBHOOK_PATHS = {"paypal": "/api/v2/billing/paypal/webhook", "stripe": "/api/v2/billing/webhook"}
 
 
 def python(*arguments: str) -> tuple[str, ...]:
@@ -146,8 +146,8 @@ def peers(installation: Installation) -> list[Program]:
         port = installation.ports[peer_port(name)]
         argv = ["-m", "sandbox", name, "--host", LOOPBACK, "--port", str(port), "--seed", "7"]
         argv += ["--state", str(folder / f"{name}.sqlite3"), "--facts", facts]
-        if name == "paypal":
-            argv += ["--webhook-url", installation.local_url + WEBHOOK_PATH]
+        if name in WEBHOOK_PATHS:
+            argv += ["--webhook-url", installation.local_url + WEBHOOK_PATHS[name]]
         programs.append(
             Program(f"peer-{name}", python(*argv), ready=answers(f"http://{LOOPBACK}:{port}/sandbox/health"))
         )

@@ -1,0 +1,254 @@
+"""The Stripe stand-in: keys, idempotency and routes. What the endpoints do stands in the module of their noun."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from stripe import api_version as API_VERSION
+
+from sandbox.peer import Options, Peer
+from sandbox.store import Document, Store
+from sandbox.stripe import (
+    balance,
+    charges,
+    customers,
+    disputes,
+    events,
+    pages,
+    payment_intents,
+    payment_methods,
+    refunds,
+    replays,
+    setup_intents,
+)
+from sandbox.stripe.documents import new_id, shown
+from sandbox.stripe.errors import Declined, Problem, WrongParameter
+from sandbox.stripe.expand import expanded
+from sandbox.stripe.forms import Tree, decode
+from sandbox.stripe.knobs import Knobs
+from sandbox.stripe.table import Endpoint
+from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.world import Call, Cause, World
+from sandbox.wire import LARGEST_BODY, Json
+
+NOUNS = (
+    customers,
+    payment_methods,
+    setup_intents,
+    payment_intents,
+    charges,
+    refunds,
+    disputes,
+    balance,
+    events,
+)
+SCRIPT = Path(__file__).with_name("js") / "v3.js"
+# From here on the period stands on the subscription's item, and an invoice names its payments apart.
+OLDEST_VERSION = "2025-03-31"
+VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.\w+)?")
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
+    "Access-Control-Expose-Headers": "Request-Id, Stripe-Manage-Version, Stripe-Should-Retry",
+    "Access-Control-Max-Age": "300",
+}
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build(options: Options, store: Store) -> Peer:
+    return StripePeer(options, store)
+
+
+class StripePeer(Peer):
+    def __init__(self, options: Options, store: Store) -> None:
+        super().__init__(options, store)
+        self._webhooks = Webhooks(store, target=options.webhook_url, secret=options.stripe_webhook_secret)
+        self.world = World(store, self._webhooks, options.url)
+
+    def routes(self) -> Sequence[Route]:
+        api = [endpoint for noun in NOUNS for endpoint in noun.ENDPOINTS]
+        return [
+            *(Route(endpoint.path, self.serve(endpoint), methods=[endpoint.method]) for endpoint in api),
+            Route("/v1/{path:path}", self.preflight, methods=["OPTIONS"]),
+            Route("/redirect/authenticate/{id}", self.ask_payer, methods=["GET"]),
+            Route("/redirect/authenticate/{id}", self.payer_answers, methods=["POST"]),
+            Route("/sandbox/js/v3.js", self.script, methods=["GET"]),
+            *Knobs(self.world).routes(),
+        ]
+
+    def refuse(self, reason: str) -> Response:
+        if reason == "auth":
+            return _no_key("sk_test_****").answer()
+        if reason == "rate_limit":
+            message = (
+                "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
+            )
+            return Problem(message, code="rate_limit", status=429).answer()
+        if reason in ("not_found", "method"):
+            return Problem("Unrecognized request URL. Please see https://stripe.com/docs.", status=404).answer()
+        return Problem("An unknown error occurred", type="api_error", status=500).answer()
+
+    def creates(self, method: str, path: str) -> bool:
+        return method == "POST" and path.startswith("/v1/")
+
+    def dress(self, request: Request, response: Response) -> Response:
+        if request.url.path.startswith("/v1/"):
+            response.headers.update(CORS)
+            response.headers["Stripe-Version"] = API_VERSION
+            response.headers.setdefault("Request-Id", new_id("req", 14))
+        return response
+
+    async def open(self) -> None:
+        await super().open()
+        self._webhooks.open()
+
+    async def close(self) -> None:
+        await self._webhooks.close()
+        await super().close()
+
+    # The API
+
+    def serve(self, endpoint: Endpoint) -> Handler:
+        async def served(request: Request) -> Response:
+            raw = await request.body()
+            try:
+                if len(raw) > LARGEST_BODY:
+                    raise WrongParameter("The request is too large.", status=413)
+                return self._answer(endpoint, request, raw)
+            except Problem as problem:
+                return problem.answer()
+
+        return served
+
+    def _answer(self, endpoint: Endpoint, request: Request, raw: bytes) -> Response:
+        tree = decode(request.url.query if request.method == "GET" else raw.decode("utf-8", "replace"))
+        public = self._check_key(endpoint, request, tree)
+        _check_version(request)
+        key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
+        account = request.headers.get("stripe-account", "")
+        print_ = replays.fingerprint(request.url.path, account, raw)
+        before = replays.earlier(self.store, key, print_) if key else None
+        if before is not None:
+            headers = {"Idempotent-Replayed": "true", "Idempotency-Key": key, "Original-Request": before["request"]}
+            return Json(before["body"], before["status"], headers={**headers, "Request-Id": before["request"]})
+        given, expand = endpoint.read(tree)
+        if account:
+            self.world.find("account", account, param="Stripe-Account")
+        call = Call(self.world, given, dict(request.path_params), public, account)
+        self.world.cause = Cause(new_id("req", 14), key or None)
+        status, body = self._act(endpoint, call, expand, key, print_)
+        headers = {"Request-Id": str(self.world.cause.id), **({"Idempotency-Key": key} if key else {})}
+        self.world.cause = Cause()
+        return Json(body, status, headers=headers)
+
+    def _act(self, endpoint: Endpoint, call: Call, expand: list[str], key: str, print_: str) -> tuple[int, Document]:
+        """All of it or none, and its answer kept in the same step. What a declined card leaves behind is kept too."""
+        status = 200
+        request_id = str(self.world.cause.id)
+        try:
+            with self.store.together():
+                try:
+                    body = expanded(self.world, shown(endpoint.act(call)), expand)
+                except Declined as declined:
+                    status, body = declined.status, declined.body
+                if key:
+                    replays.keep(self.store, key, print_, status=status, body=body, request_id=request_id)
+        except WrongParameter:
+            raise
+        except Problem as problem:
+            status, body = problem.status, problem.body
+            if key:
+                replays.keep(self.store, key, print_, status=status, body=body, request_id=request_id)
+        return status, body
+
+    def _check_key(self, endpoint: Endpoint, request: Request, tree: Tree) -> bool:
+        """Whether the publishable key was given. Raises Problem for a wrong key, or one that may not do this."""
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        key = value if scheme.lower() == "bearer" else ""
+        if not key:
+            key = str(tree.pop("key", ""))  # as browsers send it
+        if not key:
+            raise Problem(
+                "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+                "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+                status=401,
+            )
+        if _same(key, self.options.stripe_secret_key):
+            return False
+        if not _same(key, self.options.stripe_publishable_key):
+            raise _no_key(f"{key[:8]}****")
+        if not endpoint.public:
+            message = (
+                "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a "
+                "list of your API keys at https://dashboard.stripe.com/account/apikeys."
+            )
+            raise Problem(message, code="secret_key_required", status=401)
+        return True
+
+    async def preflight(self, _request: Request) -> Response:
+        headers = {"Access-Control-Allow-Headers": "authorization, content-type, stripe-version, idempotency-key"}
+        return Response(status_code=200, headers=headers)
+
+    # The payer
+
+    def _intent(self, request: Request, secret: str) -> Document | None:
+        id = request.path_params["id"]
+        found = self.world.get("payment_intent", id) or self.world.get("setup_intent", id)
+        return found if found and _same(secret, found["client_secret"]) else None
+
+    async def ask_payer(self, request: Request) -> Response:
+        intent = self._intent(request, request.query_params.get("client_secret", ""))
+        if intent is None:
+            return pages.message_page("No such payment", "The link is wrong, or the payment is gone.", 404)
+        if intent["status"] != "requires_action":
+            return self._send_back(intent)
+        return pages.payer_page(intent)
+
+    async def payer_answers(self, request: Request) -> Response:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+        intent = self._intent(request, form.get("client_secret", ""))
+        if intent is None:
+            return pages.message_page("No such payment", "The link is wrong, or the payment is gone.", 404)
+        if form.get("action") not in ("complete", "fail"):
+            return pages.message_page("Nothing was chosen", "Go back and choose one of the two.", 400)
+        noun = payment_intents if intent["object"] == "payment_intent" else setup_intents
+        with self.store.together():
+            intent = noun.answer_payer(self.world, intent, passed=form["action"] == "complete")
+        return self._send_back(intent)
+
+    def _send_back(self, intent: Document) -> Response:
+        if not intent["_return_url"]:
+            return pages.message_page("Thank you", f"It is now {intent['status']}. You may close this page.", 200)
+        kind = intent["object"]
+        query = {kind: intent["id"], f"{kind}_client_secret": intent["client_secret"]}
+        outcome = "succeeded" if intent["status"] == "succeeded" else "failed"
+        url = pages.with_query(intent["_return_url"], **query, redirect_status=outcome)
+        return RedirectResponse(url, 303, headers={"Referrer-Policy": "no-referrer"})
+
+    async def script(self, _request: Request) -> Response:
+        """The stand-in for Stripe.js; it finds the API at its own origin."""
+        headers = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "cross-origin"}
+        return Response(SCRIPT.read_text(), media_type="text/javascript; charset=utf-8", headers=headers)
+
+
+def _same(given: str, wanted: str) -> bool:
+    return bool(wanted) and secrets.compare_digest(given.encode(), wanted.encode())
+
+
+def _no_key(shown_key: str) -> Problem:
+    return Problem(f"Invalid API Key provided: {shown_key}", status=401)
+
+
+def _check_version(request: Request) -> None:
+    version = request.headers.get("stripe-version", API_VERSION)
+    if not VERSION.fullmatch(version):
+        raise WrongParameter(f"Invalid Stripe API version: {version[:40]}")
+    if version[:10] < OLDEST_VERSION:
+        raise WrongParameter(f"The sandbox answers in the shape of {API_VERSION}; {version} is older.")
