@@ -1,8 +1,8 @@
 """Ledger transfers per second beside pgbench's TPC-B on the same server, synchronous commit on.
 
 `run` needs Django set up on a throw-away database with durable settings, and DATABASE_OWNER_URL: what it posts stays.
-Four connections each. Every measurement of ours has a TPC-B run right before it, since machines are not equally busy
-all the time; the ratio is the median over those pairs.
+Four connections and four threads each. Every measurement of ours has a TPC-B run right before it, since machines are
+not equally busy all the time; the ratio is the median over those pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
@@ -65,27 +66,25 @@ def _measure(tpc_b: TpcB, batch: int, accounts: list[UUID], hot: list[UUID]) -> 
 
 
 def _transfers_per_second(batch: int, accounts: list[UUID], hot: list[UUID]) -> float:
-    started = time.monotonic()
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        posted = sum(
-            threads.map(lambda seed: _post_until(started + SECONDS, batch, accounts, hot, seed), range(CONNECTIONS))
-        )
-    return posted / (time.monotonic() - started)
+        return sum(threads.map(partial(_post_for, batch, accounts, hot), range(CONNECTIONS)))
 
 
-def _post_until(deadline: float, batch: int, accounts: list[UUID], hot: list[UUID], seed: int) -> int:
-    """Each call is a transaction of its own. With `hot` every transfer meets that account."""
+def _post_for(batch: int, accounts: list[UUID], hot: list[UUID], seed: int) -> float:
+    """Transfers per second of one connection. Each call is a transaction of its own."""
     choose, posted = random.Random(seed), 0
-    try:
-        while time.monotonic() < deadline:
-            ledger.post([_leg(choose, accounts, hot) for _ in range(batch)])
-            posted += batch
-    finally:
-        connections.close_all()
-    return posted
+    connection.ensure_connection()
+    started = time.monotonic()
+    while time.monotonic() < started + SECONDS:
+        ledger.post([_leg(choose, accounts, hot) for _ in range(batch)])
+        posted += batch
+    spent = time.monotonic() - started
+    connections.close_all()
+    return posted / spent
 
 
 def _leg(choose: random.Random, accounts: list[UUID], hot: list[UUID]) -> Leg:
+    """With `hot` every transfer meets that account."""
     debit, credit = choose.sample(accounts, 2)
     id = uuid4()
     return Leg(id, debit, hot[id.int % SHARDS] if hot else credit, CENT, "USD", "bench", "1")
@@ -131,7 +130,7 @@ class TpcB:
         self._in_schema(lambda owner: owner.execute(f"DROP SCHEMA {SCHEMA} CASCADE".encode()))
 
     def transactions_per_second(self) -> float:
-        output = self._pgbench("-n", "-c", str(CONNECTIONS), "-j", "2", "-T", str(SECONDS))
+        output = self._pgbench("-n", "-c", str(CONNECTIONS), "-j", str(CONNECTIONS), "-T", str(SECONDS))
         found = re.search(r"tps = ([0-9.]+)", output)
         if found is None:
             raise RuntimeError(f"pgbench says nothing of its speed: {output[-500:]}")

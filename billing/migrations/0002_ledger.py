@@ -1,10 +1,10 @@
 """The one function that moves money, and what keeps everybody else from doing so.
 
 `ledger_post` takes the legs as a JSON array of objects with the fields of `ledger_leg`. It locks all touched accounts in
-id order, so that two calls never wait for each other in a ring, and then reads, so that it sees what those it waited for
-have committed. It answers a verdict instead of raising, and writes nothing unless the verdict is `ok`: the caller's
-transaction stays usable after a refusal. It runs with the owner's rights, because the application has none to change
-balances.
+id order, so that two calls never wait for each other in a ring, and only then looks at transfers, so that it sees what
+those it waited for have committed. It answers a verdict instead of raising, and writes nothing unless the verdict is
+`ok`: the caller's transaction stays usable after a refusal. It runs with the owner's rights, because the application has
+none to change balances.
 """
 
 from django.db import migrations
@@ -28,16 +28,41 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     legs ledger_leg[] := ARRAY(SELECT leg FROM jsonb_populate_recordset(NULL::ledger_leg, given) AS leg);
-    touched uuid[] := ARRAY(SELECT debit FROM unnest(legs) UNION SELECT credit FROM unnest(legs));
     stored uuid[];
     changes ledger_change[];
-    foreign_account uuid;
-    written integer;
+    short uuid;
 BEGIN
-    PERFORM 1 FROM billing_account WHERE id = ANY (touched) ORDER BY id FOR NO KEY UPDATE;
-    GET DIAGNOSTICS written = ROW_COUNT;
-    IF written <> cardinality(touched) THEN
-        verdict := 'unknown_account';
+    -- What the legs change, summed for each account; an account that could not pay; one that is unknown or of another
+    -- currency. The accounts are locked one by one in the order of the inner query, which a lateral join keeps, and what
+    -- is read of each is its newest state.
+    SELECT array_agg((change.account, change.debit, change.credit, change.debit_hold, change.credit_hold)::ledger_change),
+        (array_agg(account.id) FILTER (WHERE account.no_overdraft AND
+            account.debits_posted + change.debit + account.debits_pending + change.debit_hold
+            > account.credits_posted + change.credit))[1],
+        (array_agg(change.account) FILTER (WHERE account.id IS NULL OR change.first <> account.currency
+            OR change.last <> account.currency))[1]
+    INTO changes, short, subject
+    FROM (
+        SELECT side.account, sum(side.debit) AS debit, sum(side.credit) AS credit, sum(side.debit_hold) AS debit_hold,
+            sum(side.credit_hold) AS credit_hold, min(side.currency) AS first, max(side.currency) AS last
+        FROM (
+            SELECT debit AS account, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END AS debit,
+                0 AS credit, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END AS debit_hold,
+                0 AS credit_hold, currency
+            FROM unnest(legs)
+            UNION ALL
+            SELECT credit, 0, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END,
+                0, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END, currency
+            FROM unnest(legs)
+        ) AS side
+        GROUP BY side.account
+        ORDER BY side.account
+    ) AS change
+    LEFT JOIN LATERAL (
+        SELECT * FROM billing_account WHERE billing_account.id = change.account FOR NO KEY UPDATE
+    ) AS account ON true;
+    IF subject IS NOT NULL THEN
+        verdict := 'wrong_account';
         RETURN;
     END IF;
 
@@ -51,9 +76,14 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             verdict := 'different_body';
-            RETURN;
+        ELSIF cardinality(stored) = cardinality(legs) THEN
+            verdict := 'ok';
+        ELSE
+            -- The others anew, for they alone must be covered.
+            SELECT rest.verdict, rest.subject INTO verdict, subject
+            FROM ledger_post(to_jsonb(ARRAY(SELECT leg FROM unnest(legs) AS leg WHERE leg.id <> ALL (stored)))) AS rest;
         END IF;
-        legs := ARRAY(SELECT leg FROM unnest(legs) AS leg WHERE leg.id <> ALL (stored));
+        RETURN;
     END IF;
 
     IF given @? '$[*].pending' THEN
@@ -71,42 +101,20 @@ BEGIN
         END IF;
     END IF;
 
-    -- What the legs change, summed for each account; an account that could not pay; one of another currency.
-    SELECT array_agg((account.id, change.debit, change.credit, change.debit_hold, change.credit_hold)::ledger_change),
-        (array_agg(account.id) FILTER (WHERE account.no_overdraft AND
-            account.debits_posted + change.debit + account.debits_pending + change.debit_hold
-            > account.credits_posted + change.credit))[1],
-        (array_agg(account.id) FILTER (WHERE change.first <> account.currency OR change.last <> account.currency))[1]
-    INTO changes, subject, foreign_account
-    FROM (
-        SELECT side.account, sum(side.debit) AS debit, sum(side.credit) AS credit, sum(side.debit_hold) AS debit_hold,
-            sum(side.credit_hold) AS credit_hold, min(side.currency) AS first, max(side.currency) AS last
-        FROM (
-            SELECT debit AS account, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END AS debit,
-                0 AS credit, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END AS debit_hold,
-                0 AS credit_hold, currency
-            FROM unnest(legs)
-            UNION ALL
-            SELECT credit, 0, CASE WHEN state IN ('posted', 'post_pending') THEN amount ELSE 0 END,
-                0, CASE state WHEN 'pending' THEN amount WHEN 'posted' THEN 0 ELSE -held END, currency
-            FROM unnest(legs)
-        ) AS side
-        GROUP BY side.account
-    ) AS change
-    JOIN billing_account AS account ON account.id = change.account;
-    IF foreign_account IS NOT NULL OR subject IS NOT NULL THEN
-        verdict := CASE WHEN foreign_account IS NULL THEN 'overdraft' ELSE 'wrong_currency' END;
-        subject := coalesce(foreign_account, subject);
+    IF short IS NOT NULL THEN
+        verdict := 'overdraft';
+        subject := short;
         RETURN;
     END IF;
 
     -- None of these ids is stored. Should another call take one of them now, then with another body: the same body
     -- would mean the same accounts, and those we hold. So the primary key refuses what must be refused.
-    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, amount, currency, state, pending_id,
-        expires_at, source_type, source_id, memo)
-    SELECT id, debit, credit, amount, currency, state, pending, expires_at, source_type, source_id, memo
-    FROM unnest(legs);
-
+    WITH written AS (
+        INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, amount, currency, state, pending_id,
+            expires_at, source_type, source_id, memo)
+        SELECT id, debit, credit, amount, currency, state, pending, expires_at, source_type, source_id, memo
+        FROM unnest(legs)
+    )
     UPDATE billing_account AS account SET
         debits_posted = account.debits_posted + change.debit,
         credits_posted = account.credits_posted + change.credit,
