@@ -1,4 +1,7 @@
-"""Real servers for every test. This file runs before Django's settings load, and says where the servers will be."""
+"""Real servers for every test. This file runs before Django's settings load, and says where the servers will be.
+
+`pytest -n 2` hands the tests out to two processes (pytest-xdist), each of which reads this file and has its own servers.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ pytest_plugins = ["tests.people"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BROWSER_FIXTURES = {"page", "context", "browser", "new_context"}
 NO_CHROMIUM = "Chromium is not installed (Debian, Ubuntu: apt-get install chromium)"
+MOST_PROCESSES = 4
 
 
 def pytest_configure() -> None:
@@ -40,16 +44,34 @@ def pytest_configure() -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not session.config.option.collectonly:
+    hands_out = getattr(session.config.option, "dist", "no") != "no"  # to other processes, which start their own
+    if not session.config.option.collectonly and not hands_out:
         servers.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means."""
+    return 0 if servers.are_shared else min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Before the other processes start: in them, too, the settings must load after this file and not before."""
+    if servers.are_shared:
+        raise pytest.UsageError("TEST_DATABASE_URL and TEST_REDIS_URL name one server: run the tests with -n 0.")
+    del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure() -> None:
     servers.stop()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("e2e"))  # one installation, in one process
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
     if not CHROMIUM:
@@ -66,9 +88,11 @@ def _refuse_or_skip(browser_tests: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    count = sum(NO_CHROMIUM in str(report.longrepr) for report in skipped)
-    if count:
-        terminalreporter.write_line(f"{count} browser tests skipped: {NO_CHROMIUM}.", yellow=True)
+    for kind in ("browser", "network"):
+        reasons = [report.longrepr[2] for report in skipped if kind in report.keywords]
+        if reasons:
+            line = f"{len(reasons)} {kind} tests skipped: {reasons[0].removeprefix('Skipped: ')}."
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -153,12 +177,7 @@ def peer() -> Callable[[str], Peer]:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    # From now to the end, Playwright runs an event loop in the thread of the tests, beside which Django would refuse.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": arguments}
-
-
-@pytest.fixture(autouse=True)
-def _allow_database_beside_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playwright's synchronous API runs an event loop in the thread of the test, which Django would refuse."""
-    if request.node.get_closest_marker("browser"):
-        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")

@@ -2,6 +2,7 @@
 
 Embedded ones in a temporary folder, or those of TEST_DATABASE_URL (PostgreSQL 15 or newer; its user may make roles and
 databases; the roles gpubroker and gpubroker_owner get new passwords) and TEST_REDIS_URL (that database is emptied).
+Each process of a run has servers of its own; named ones cannot be shared, so they mean one process.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from lib.local.ports import LOOPBACK, free_port
+from lib.local.ports import LOOPBACK
 from lib.local.postgres import APPLICATION, DATABASE, OWNER, SUPERUSER, Postgres, prepare_database
 from lib.local.process import Program, spawn, stop_all
 from lib.local.valkey import Valkey
@@ -32,6 +34,7 @@ PEERS = {
     "akash": "AKASH_URL",
     "paypal": "PAYPAL_URL",
     "stripe": "STRIPE_URL",
+    "chain": "CHAIN_URL",
 }
 PEER_KEYS = ("VAST_API_KEY", "RUNPOD_API_KEY", "LAMBDA_API_KEY", "AKASH_API_KEY")
 
@@ -51,12 +54,27 @@ class Servers:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gpubroker-tests-"))
         self._children: list[tuple[Popen[bytes], Program]] = []
+        self._held_ports: list[socket.socket] = []
         self._own = f"{DATABASE}_test_{secrets.token_hex(4)}"
-        self._postgres = Postgres(self.folder / "pg", self.folder / "secrets", free_port(), durable=False)
-        self._valkey = Valkey(self.folder / "valkey", self.folder / "secrets", free_port(), durable=False)
-        self.peer_ports = {slug: free_port() for slug in PEERS}
+        self._postgres = Postgres(self.folder / "pg", self.folder / "secrets", self._hold_port(), durable=False)
+        self._valkey = Valkey(self.folder / "valkey", self.folder / "secrets", self._hold_port(), durable=False)
+        self.peer_ports = {slug: self._hold_port() for slug in PEERS}
         self.foreign_database = os.environ.get("TEST_DATABASE_URL", "")
         self.foreign_redis = os.environ.get("TEST_REDIS_URL", "")
+
+    @property
+    def are_shared(self) -> bool:
+        return bool(self.foreign_database or self.foreign_redis)
+
+    def _hold_port(self) -> int:
+        """A port for a server that starts later, maybe minutes later: bound all the while, so that the system gives it
+        to no other program and connection. A server may still listen on it, as both allow the reuse of addresses."""
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((LOOPBACK, 0))
+        self._held_ports.append(held)
+        port: int = held.getsockname()[1]
+        return port
 
     @property
     def admin_url(self) -> str:
@@ -117,4 +135,6 @@ class Servers:
             with psycopg.connect(self.foreign_database, autocommit=True) as connection:
                 drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._own))
                 connection.execute(drop)
+        for held in self._held_ports:
+            held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
