@@ -107,7 +107,7 @@ def test_the_agent_ends_in_order(pod: str, make_agent: Callable[[str], Agent], p
     agent.signal(signal.SIGTERM)
     assert agent.wait() == 0
     sys.stdout.write(f"\nagent ended with two pods in {time.monotonic() - begun:.2f} s\n")
-    assert time.monotonic() - begun < 4.5
+    assert time.monotonic() - begun < 9, "three seconds for the pods, and a busy machine"
     for each in (pod, other):
         assert plane.wait_for("state", pod=each, state="stopped")["reason"] == "agent_shutdown"
     assert plane.checkpoints[pod]
@@ -130,7 +130,7 @@ def test_the_agent_ends_in_order_without_the_control_plane(
     begun = time.monotonic()
     agent.signal(signal.SIGTERM)
     assert agent.wait() == 0
-    assert time.monotonic() - begun < 4.5
+    assert time.monotonic() - begun < 9, "three seconds for the pods, and a busy machine"
     assert ended(status["pid"])
     assert ended(status["keeper"])
     assert os.listdir(agent.state / f"pods/{pod}/checkpoints")

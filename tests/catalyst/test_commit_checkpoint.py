@@ -17,6 +17,7 @@ from catalyst.nodes import Enrolled
 from lib.errors import AppError
 from pods.models import Pod
 from tests.catalyst.conftest import Placed, alive, enrol, place
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db
 BYTES = b"weights " * 1000
@@ -135,9 +136,9 @@ def test_a_commit_and_a_move_at_once_leave_no_late_commit(enrolled: Enrolled) ->
     ready = threading.Barrier(2)
 
     def commit() -> None:
-        ready.wait(5)
+        ready.wait(PATIENCE_S)
         try:
-            for sequence in range(1, 30):
+            for sequence in range(1, 2000):
                 checkpoints.commit(pod_id=placed.pod.pk, epoch=1, manifest=manifest(sequence))
         except AppError as refusal:
             outcome.append(refusal.code)
@@ -146,9 +147,9 @@ def test_a_commit_and_a_move_at_once_leave_no_late_commit(enrolled: Enrolled) ->
 
     thread = threading.Thread(target=commit)
     thread.start()
-    ready.wait(5)
+    ready.wait(PATIENCE_S)
     begin_move(pod_id=placed.pod.pk, seen_epoch=1, reason=Reason.NODE_LOST, actor=actor.worker("test"))
     before = Checkpoint.objects.count()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert outcome == ["stale_epoch"]
     assert Checkpoint.objects.count() == before, "nothing was committed after the move"

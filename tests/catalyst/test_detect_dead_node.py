@@ -16,6 +16,7 @@ from catalyst.states import NodeStatus
 from pods.models import Placement, Pod
 from pods.states import PodStatus
 from tests.catalyst.conftest import Placed, alive, enrol, place
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +108,7 @@ def test_many_watchers_move_a_pod_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert sum(moved) == 1
     assert Pod.objects.get().epoch == 2
     assert Failover.objects.count() == 1

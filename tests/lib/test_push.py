@@ -14,9 +14,9 @@ from django.test import override_settings
 
 from lib.local.ports import free_port
 from lib.push import node_group, organisation_group, person_group, pod_group, push, push_now
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.django_db(transaction=True)]
-SOON_S = 5.0
 
 
 async def listen(group: str) -> str:
@@ -27,7 +27,7 @@ async def listen(group: str) -> str:
 
 
 async def hear(channel: str) -> Any:
-    return await asyncio.wait_for(get_channel_layer().receive(channel), SOON_S)
+    return await asyncio.wait_for(get_channel_layer().receive(channel), PATIENCE_S)
 
 
 async def test_an_event_comes_after_the_commit_and_to_its_group_only() -> None:

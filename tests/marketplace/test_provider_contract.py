@@ -34,10 +34,10 @@ from marketplace.providers.base import (
 from marketplace.providers.lambda_labs.adapter import Adapter as Lambda
 from marketplace.providers.runpod.adapter import Adapter as RunPod
 from marketplace.providers.vast.adapter import Adapter as Vast
+from tests.patience import PATIENCE_S
 
 ADAPTERS: dict[str, Any] = {"vast": Vast, "runpod": RunPod, "lambda_labs": Lambda, "akash": Akash}
 RENTING = [slug for slug, adapter in ADAPTERS.items() if "rent" in adapter.capabilities]
-PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from accounts.models import Organisation
 from accounts.roles import Permission
 from notifications.inbox import mark_read, notify, unread_count
 from notifications.models import Notification
+from tests.patience import PATIENCE_S
 from tests.people import Person, join, make_organisation
 
 
@@ -81,11 +82,11 @@ def test_open_page_hears_of_it() -> None:
         from config.asgi import application
 
         socket = WebsocketCommunicator(application, "/ws/notifications/", headers=[(b"origin", b"http://localhost")])
-        assert (await socket.connect())[0]
+        assert (await socket.connect(timeout=PATIENCE_S))[0]
         await socket.send_json_to({"token": token})
-        first = await socket.receive_json_from()
+        first = await socket.receive_json_from(timeout=PATIENCE_S)
         await database_sync_to_async(tell)(organisation)
-        second = await socket.receive_json_from(timeout=5)
+        second = await socket.receive_json_from(timeout=PATIENCE_S)
         await socket.disconnect()
         return [first, second]
 
@@ -100,9 +101,9 @@ def test_socket_refuses_a_bad_token() -> None:
         from config.asgi import application
 
         socket = WebsocketCommunicator(application, "/ws/notifications/", headers=[(b"origin", b"http://localhost")])
-        assert (await socket.connect())[0]
+        assert (await socket.connect(timeout=PATIENCE_S))[0]
         await socket.send_json_to({"token": "rubbish"})
-        answer: dict[str, Any] = await socket.receive_json_from()
+        answer: dict[str, Any] = await socket.receive_json_from(timeout=PATIENCE_S)
         await socket.disconnect()
         return answer
 

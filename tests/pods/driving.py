@@ -15,8 +15,8 @@ from lib import leases
 from pods import deploy as deployment
 from pods import reconcile
 from pods.models import Placement, Pod, PodConfig
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 15.0
 PAUSE_S = 0.05
 
 

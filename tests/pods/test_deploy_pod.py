@@ -23,6 +23,7 @@ from pods.configs import change_config, create_config
 from pods.models import Payer, Pod, PodConfig, PodTemplate
 from pods.places import open_env
 from pods.seeds import seed
+from tests.patience import PATIENCE_S
 from tests.pods.driving import Bench, deploy
 from tests.pods.market import cheapest, fund
 
@@ -86,7 +87,7 @@ def test_two_requests_with_one_key_at_once_make_one_pod(
 
     def request() -> None:
         try:
-            start.wait(5)
+            start.wait(PATIENCE_S)
             made.append(deploy(config, offer, "one").pk)
         finally:
             connection.close()
@@ -95,7 +96,7 @@ def test_two_requests_with_one_key_at_once_make_one_pod(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert len(made) == 3
     assert len(set(made)) == 1
     assert Pod.objects.count() == 1

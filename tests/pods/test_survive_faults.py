@@ -23,6 +23,7 @@ from pods import actions, outages, places, reconcile, sweeping, tasks
 from pods.models import Placement, Pod, PodConfig
 from pods.moves import begin_move
 from pods.states import PodStatus, Reason
+from tests.patience import PATIENCE_S
 from tests.pods.driving import Bench, age, deploy, drive, look, placement_of, story
 from tests.pods.market import cheapest
 
@@ -222,7 +223,7 @@ def test_two_workers_at_once_make_one_instance(transactional_db: None, bench: Be
 
     def work() -> None:
         try:
-            start.wait(5)
+            start.wait(PATIENCE_S)
             for _look in range(3):
                 leases.hint(Pod, pod.pk)
                 reconcile.reconcile(pod.pk)
@@ -233,7 +234,7 @@ def test_two_workers_at_once_make_one_instance(transactional_db: None, bench: Be
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(2 * PATIENCE_S)
     drive(pod, PodStatus.RUNNING)
     assert len(desk.instances()) == 1
     assert pod.placements.count() == 1

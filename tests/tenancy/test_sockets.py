@@ -13,11 +13,11 @@ from django.contrib.sessions.backends.cache import SessionStore
 
 from config.asgi import routes
 from lib.sockets import NOT_FOUND, UNAUTHENTICATED
+from tests.patience import PATIENCE_S
 from tests.people import Person
 from tests.tenancy.rows import Theirs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.django_db(transaction=True)]
-SOON_S = 5.0
 
 PUBLIC = {"ws/", "ws/gpu-availability/"}
 # Agents say who they are in their first frame.
@@ -36,16 +36,16 @@ async def open_socket(address: str, person: Any = None) -> WebsocketCommunicator
     communicator = WebsocketCommunicator(URLRouter(routes), address)
     communicator.scope["user"] = person or AnonymousUser()
     communicator.scope["session"] = SessionStore()
-    connected, _code = await communicator.connect(timeout=SOON_S)
+    connected, _code = await communicator.connect(timeout=PATIENCE_S)
     assert connected, "it is accepted first, so that the reason can be told"
     return communicator
 
 
 async def closed_with(communicator: WebsocketCommunicator) -> tuple[str, int]:
     """The refusal's code and the close code; nothing else may have been sent."""
-    refusal = await communicator.receive_json_from(timeout=SOON_S)
+    refusal = await communicator.receive_json_from(timeout=PATIENCE_S)
     assert refusal["type"] == "refused", refusal
-    closing = await communicator.receive_output(timeout=SOON_S)
+    closing = await communicator.receive_output(timeout=PATIENCE_S)
     assert closing["type"] == "websocket.close"
     return refusal["code"], closing["code"]
 
@@ -85,5 +85,5 @@ async def test_an_outsider_hears_nothing_of_others(how: str, theirs: Theirs, out
 async def test_the_owner_hears(theirs: Theirs, owner: Person) -> None:
     for address in sorted(ROWS):
         communicator = await open_socket(fill(address, theirs), owner.user)
-        assert (await communicator.receive_json_from(timeout=SOON_S))["type"] != "refused"
+        assert (await communicator.receive_json_from(timeout=PATIENCE_S))["type"] != "refused"
         await communicator.disconnect()
