@@ -11,6 +11,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
+from config.pulse import EVERY_S, QUEUES
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("gpubroker")
@@ -39,8 +41,11 @@ app.conf.task_routes = {
     "*": {"queue": "work"},
 }
 # A tick that waited longer than its period is worth nothing: the next one does its work.
+for queue in QUEUES:
+    pulse = {"task": "config.tasks.note_pulse", "schedule": EVERY_S, "args": (queue,), "options": {"queue": queue}}
+    app.conf.beat_schedule[f"pulse-{queue}"] = pulse
 for entry in app.conf.beat_schedule.values():
-    entry["options"] = {"expires": max(2.0, float(entry["schedule"]))}
+    entry["options"] = entry.get("options", {}) | {"expires": max(2.0, float(entry["schedule"]))}
 
 
 @worker_ready.connect

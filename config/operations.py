@@ -14,6 +14,7 @@ from django_prometheus.exports import ExportToDjangoView
 
 from catalyst.models import Node
 from catalyst.states import NodeStatus
+from config.pulse import silent_queues
 from lib import http
 from marketplace.models import Offer, Provider
 
@@ -74,6 +75,11 @@ def _peers() -> str:
     return "ok"
 
 
+def _workers() -> str:
+    silent = silent_queues()
+    return f"silent: {', '.join(silent)}" if silent else "ok"
+
+
 def _market() -> str:
     seen = Offer.objects.filter(source=Offer.Source.LIVE).exclude(provider_id="catalyst").exists()
     asked = Provider.objects.filter(enabled=True, last_attempt_at__isnull=False).exists()
@@ -91,6 +97,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "migrations": _migrations,
     "valkey": _valkey,
     "peers": _peers,
+    "workers": _workers,
     "market": _market,
     "nodes": _nodes,
 }
