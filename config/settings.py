@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config.admin_look import UNFOLD as UNFOLD  # read by the admin
 from config.environment import BASE_DIR, env, env_bool, env_list, find_state_dir, load_run_env
 from lib.secrets import read_or_make_secret
 
@@ -194,6 +195,7 @@ SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_ENABLE_ADMIN = False  # its tables stay empty: what it counts is in the cache
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
 AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
@@ -280,6 +282,7 @@ METRICS_TOKEN = env("METRICS_TOKEN")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+FORMAT_MODULE_PATH = ["config.formats"]
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -325,10 +328,4 @@ LOGGING: dict[str, Any] = {
         "celery.beat": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
     },
-}
-UNFOLD = {
-    "SITE_TITLE": "GPUBroker staff",
-    "SITE_HEADER": "GPUBroker",
-    "SITE_URL": "/",
-    "DASHBOARD_CALLBACK": "console.staff.admin_dashboard",
 }
