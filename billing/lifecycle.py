@@ -1,19 +1,37 @@
-"""The only writer of `Payment.status` and `Subscription.status`: the table of states, and compare-and-set."""
+"""The only writer of the status of what billing has: the tables of states, and compare-and-set."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from billing.models import Payment, Subscription
+from billing.models import Deposit, Payment, Refund, Subscription, Withdrawal
 from billing.states import (
+    DEPOSIT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
+    REFUND_TRANSITIONS,
     SUBSCRIPTION_TRANSITIONS,
+    WITHDRAWAL_TRANSITIONS,
+    DepositStatus,
     PaymentStatus,
+    RefundStatus,
     SubscriptionStatus,
+    WithdrawalStatus,
 )
 from lib.push import organisation_group, push
 
-__all__ = ["PaymentStatus", "SubscriptionStatus", "switch_payment", "switch_subscription"]
+__all__ = [
+    "DepositStatus",
+    "PaymentStatus",
+    "RefundStatus",
+    "SubscriptionStatus",
+    "WithdrawalStatus",
+    "switch_deposit",
+    "switch_payment",
+    "switch_refund",
+    "switch_subscription",
+    "switch_withdrawal",
+    "tell_deposit",
+]
 
 
 class WrongTransition(Exception):
@@ -34,6 +52,19 @@ def switch_payment(payment: Payment, to: str, *, reason: str = "", **columns: An
     return True
 
 
+def switch_refund(refund: Refund, to: str, **columns: Any) -> bool:
+    """Change the status as `refund` was read, with `columns`; False when somebody else was first."""
+    if to not in REFUND_TRANSITIONS[refund.status]:
+        raise WrongTransition(f"refund {refund.status} → {to}")
+    same = Refund.objects.filter(pk=refund.pk, status=refund.status)
+    if not same.update(status=to, **columns):
+        return False
+    refund.refresh_from_db()
+    event = {"type": "refund.changed", "id": refund.public_id, "status": to}
+    push(organisation_group(refund.payment.organisation_id), event)
+    return True
+
+
 def switch_subscription(subscription: Subscription, to: str, **columns: Any) -> bool:
     """Change the status as `subscription` was read, with `columns`; False when somebody else was first."""
     if to not in SUBSCRIPTION_TRANSITIONS[subscription.status]:
@@ -42,4 +73,36 @@ def switch_subscription(subscription: Subscription, to: str, **columns: Any) -> 
     if not same.update(status=to, **columns):
         return False
     subscription.refresh_from_db()
+    return True
+
+
+def switch_deposit(deposit: Deposit, to: str, *, reason: str = "", **columns: Any) -> bool:
+    """Change the status as `deposit` was read, with `columns`; False when somebody else was first."""
+    if to not in DEPOSIT_TRANSITIONS[deposit.status]:
+        raise WrongTransition(f"deposit {deposit.status} → {to}")
+    same = Deposit.objects.filter(pk=deposit.pk, status=deposit.status)
+    if not same.update(status=to, reason=reason, **columns):
+        return False
+    deposit.refresh_from_db()
+    tell_deposit(deposit)
+    return True
+
+
+def tell_deposit(deposit: Deposit) -> None:
+    """Open pages look again: the status, or how many blocks confirm it, has changed."""
+    if deposit.organisation_id is not None:
+        event = {"type": "deposit.changed", "id": deposit.public_id, "status": deposit.status}
+        push(organisation_group(deposit.organisation_id), event)
+
+
+def switch_withdrawal(withdrawal: Withdrawal, to: str, *, reason: str = "", **columns: Any) -> bool:
+    """Change the status as `withdrawal` was read, with `columns`; False when somebody else was first."""
+    if to not in WITHDRAWAL_TRANSITIONS[withdrawal.status]:
+        raise WrongTransition(f"withdrawal {withdrawal.status} → {to}")
+    same = Withdrawal.objects.filter(pk=withdrawal.pk, status=withdrawal.status)
+    if not same.update(status=to, reason=reason, **columns):
+        return False
+    withdrawal.refresh_from_db()
+    event = {"type": "withdrawal.changed", "id": withdrawal.public_id, "status": to}
+    push(organisation_group(withdrawal.organisation_id), event)
     return True

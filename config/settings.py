@@ -244,6 +244,17 @@ STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY")
 STRIPE_PUBLISHABLE_KEY = env("STRIPE_PUBLISHABLE_KEY")
 STRIPE_WEBHOOK_SECRET = env("STRIPE_WEBHOOK_SECRET")
 STRIPE_JS_URL = env("STRIPE_JS_URL", "https://js.stripe.com/v3/")
+# USDC: the nodes of each chain by its name in `billing.chain.networks`, several separated by commas. A deposit is
+# credited when all of them agree on it. Money of a test network is never that of a real one.
+_CHAIN_NODES = (
+    {"sandbox": "CHAIN_URL", "sepolia": "SEPOLIA_RPC_URLS", "amoy": "AMOY_RPC_URLS"}
+    if SANDBOX
+    else {"ethereum": "ETHEREUM_RPC_URLS", "polygon": "POLYGON_RPC_URLS"}
+)
+CHAINS = {chain: nodes for chain, variable in _CHAIN_NODES.items() if (nodes := env_list(variable))}
+CHAIN_KEY_FILE = SECRETS_DIR / "treasury_key"  # signs withdrawals; made at the first use
+CHAIN_TREASURY = env("TREASURY_ADDRESS")  # where deposits go; the signer's own address by default
+WITHDRAWAL_DELAY = timedelta(minutes=1) if SANDBOX else timedelta(hours=24)  # for an address that is new to us
 FORCE_COUNTRY = env("GPUBROKER_FORCE_COUNTRY")
 
 # Files and Catalyst

@@ -11,6 +11,12 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, MultiFernet
 
+KINDS = {
+    "token": lambda: secrets.token_urlsafe(48),
+    "fernet": lambda: Fernet.generate_key().decode(),
+    "hex": lambda: secrets.token_hex(32),
+}
+
 
 def read_or_make_secret(file: Path, *, kind: str = "token") -> str:
     """The secret in `file`; the first caller makes it (mode 0600), also when several start at once."""
@@ -19,7 +25,7 @@ def read_or_make_secret(file: Path, *, kind: str = "token") -> str:
     except FileNotFoundError:
         pass
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    value = Fernet.generate_key().decode() if kind == "fernet" else secrets.token_urlsafe(48)
+    value = KINDS[kind]()
     draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
         handle.write(value)

@@ -14,7 +14,7 @@ from sandbox.peer import Options, Peer
 from sandbox.server import build_app
 from sandbox.store import Store
 
-NAMES = ("vast", "runpod", "lambda_labs", "akash", "paypal", "stripe")
+NAMES = ("vast", "runpod", "lambda_labs", "akash", "paypal", "stripe", "chain")
 
 
 def read_options(arguments: list[str]) -> Options:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lib.local.anvil import find_anvil
 from lib.local.ports import LOOPBACK, PortBusy, WrongSetting, choose_ports, is_free, named_port
 from lib.local.postgres import OWNER, Postgres
 from lib.local.valkey import Valkey
@@ -24,6 +25,7 @@ PEERS = {
     "akash": ("AKASH_URL", "AKASH_API_KEY"),
     "paypal": ("PAYPAL_URL", ""),
     "stripe": ("STRIPE_URL", ""),
+    **({"chain": ("CHAIN_URL", "")} if find_anvil() else {}),
 }
 PAYPAL_SECRETS = ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PAYPAL_WEBHOOK_ID")
 # With the prefix by which Stripe tells them apart.

@@ -1,0 +1,1 @@
+"""USDC on EVM chains: wallets are linked, deposits followed to finality, withdrawals signed and sent."""

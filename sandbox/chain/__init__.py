@@ -1,0 +1,1 @@
+"""The chain of the sandbox: anvil with a six-decimals token and a faucet."""
