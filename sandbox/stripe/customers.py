@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from sandbox.store import Document
-from sandbox.stripe import payment_methods
+from sandbox.stripe import payment_methods, subscriptions
 from sandbox.stripe.documents import changed, new_id
 from sandbox.stripe.errors import missing
 from sandbox.stripe.forms import ADDRESS, Kind, fields, group, integer, metadata, one_of, text
@@ -95,6 +95,8 @@ def retrieve(call: Call) -> Document:
 def delete(call: Call) -> Document:
     """Its subscriptions end and its methods are let go; payments stay."""
     customer = call.world.find("customer", call.id)
+    for subscription in call.world.of("subscription", customer=customer["id"]):
+        subscriptions.end(call.world, subscription)
     for method in call.world.of("payment_method", customer=customer["id"]):
         call.world.put({**method, "customer": None, "_used": True})
     call.world.publish("customer.deleted", customer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.store import Document
-from sandbox.stripe import cards, charges, disputes, intents, payment_methods
+from sandbox.stripe import cards, charges, disputes, intents, payment_methods, settlement
 from sandbox.stripe.documents import changed, new_id
 from sandbox.stripe.errors import Declined, Problem
 from sandbox.stripe.forms import Kind, currency, fields, flag, one_of, positive, text
@@ -93,6 +93,7 @@ def draft(world: World, given: dict[str, Any]) -> Document:
         "transfer_data": None,
         **{name: given.get(name) for name in TEXTS.split()},
         "_return_url": given.get("return_url"),
+        "_invoice": given.get("invoice"),
     }
 
 
@@ -131,14 +132,24 @@ def as_declined(error: Document, intent: Document) -> Declined:
 
 
 def attempt(
-    world: World, intent: Document, method: Document, *, off_session: bool, authenticated: bool = False
+    world: World,
+    intent: Document,
+    method: Document,
+    *,
+    off_session: bool,
+    may_ask: bool | None = None,
+    authenticated: bool = False,
 ) -> Document:
-    """Charge the method for the intent. It then is succeeded, waits for the payer, or has a last error."""
+    """Charge the method for the intent. It then is succeeded, waits for the payer, or has a last error.
+
+    Where nobody is there to ask (`off_session`), a bank's question is a refusal, unless it `may_ask` all the same.
+    """
     intent = {**intent, "payment_method": method["id"], "next_action": None, "last_payment_error": None}
     asked = not authenticated and cards.needs_payer(method, off_session=off_session)
-    if asked and not off_session:
+    if asked and (may_ask if may_ask is not None else not off_session):
         intent = world.put({**intent, "status": "requires_action", "next_action": intents.ask_payer(world, intent)})
         world.publish("payment_intent.requires_action", intent)
+        settlement.waits(world, intent)
         return intent
     refusal = cards.NEEDS_PAYER if asked else cards.of(method).refusal
     made = charges.charge(world, intent, method, refusal, authenticated=authenticated)
@@ -148,6 +159,7 @@ def attempt(
     intent = world.put({**intent, "status": "succeeded", "amount_received": intent["amount"]})
     _keep_method(world, intent, method, authenticated)
     world.publish("payment_intent.succeeded", intent)
+    settlement.succeeded(world, intent)
     if cards.of(method).dispute:
         disputes.open_dispute(world, made, reason=cards.of(method).dispute)
     return intent
@@ -157,6 +169,7 @@ def fail(world: World, intent: Document, error: Document) -> Document:
     refused = {"status": "requires_payment_method", "payment_method": None, "next_action": None}
     intent = world.put({**intent, **refused, "last_payment_error": error})
     world.publish("payment_intent.payment_failed", intent)
+    settlement.failed(world, intent)
     return intent
 
 
@@ -198,6 +211,8 @@ def cancel(call: Call) -> Document:
     intent = call.world.find(KIND, call.id)
     if intent["status"] not in OPEN:
         raise intents.unexpected(KIND, "cancel", intent)
+    if intent["_invoice"]:
+        raise Problem("You cannot cancel the PaymentIntent of an invoice. Void the invoice instead.")
     return end(call.world, intent, call.given.get("cancellation_reason"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -18,15 +19,20 @@ from sandbox.store import Document, Store
 from sandbox.stripe import (
     balance,
     charges,
+    clocks,
+    collection,
     customers,
     disputes,
     events,
     pages,
     payment_intents,
     payment_methods,
+    previews,
+    products,
     refunds,
     replays,
     setup_intents,
+    subscription_routes,
 )
 from sandbox.stripe.documents import new_id, shown
 from sandbox.stripe.errors import Declined, Problem, WrongParameter
@@ -45,8 +51,13 @@ NOUNS = (
     payment_intents,
     charges,
     refunds,
+    products,
+    subscription_routes,
+    previews,
+    collection,
     disputes,
     balance,
+    clocks,
     events,
 )
 SCRIPT = Path(__file__).with_name("js") / "v3.js"
@@ -105,6 +116,11 @@ class StripePeer(Peer):
             response.headers.setdefault("Request-Id", new_id("req", 14))
         return response
 
+    def on_tick(self) -> None:
+        """What falls due for customers without a test clock."""
+        with self.store.together():
+            clocks.run(self.world, None, int(time.time()))
+
     async def open(self) -> None:
         await super().open()
         self._webhooks.open()
@@ -128,7 +144,7 @@ class StripePeer(Peer):
         return served
 
     def _answer(self, endpoint: Endpoint, request: Request, raw: bytes) -> Response:
-        tree = decode(request.url.query if request.method == "GET" else raw.decode("utf-8", "replace"))
+        tree = decode(raw.decode("utf-8", "replace") if request.method == "POST" else request.url.query)
         public = self._check_key(endpoint, request, tree)
         _check_version(request)
         key = request.headers.get("idempotency-key", "") if request.method == "POST" else ""
@@ -162,6 +178,8 @@ class StripePeer(Peer):
                     replays.keep(self.store, key, print_, status=status, body=body, request_id=request_id)
         except WrongParameter:
             raise
+        except previews.Shown as preview:
+            body = expanded(self.world, preview.answer, expand)
         except Problem as problem:
             status, body = problem.status, problem.body
             if key:
