@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
-from billing import receipts
-from billing.models import Account, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
+from accounts import actor as actors
+from accounts import audit
+from accounts.models import User
+from billing import lots, receipts
+from billing.admin_chain import DepositAdmin, WithdrawalAdmin
+from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
+from billing.admin_refunds import RefundAdmin, RefundsOfPayment
+from billing.models import Account, CreditLot, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
 from billing.payments import checkout
 from lib.errors import AppError
+from lib.ids import new_id
+
+__all__ = ["DepositAdmin", "InvoiceAdmin", "RefundAdmin", "TaxRateAdmin", "WithdrawalAdmin"]  # Django looks for them here
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -67,13 +78,14 @@ class TransferAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
+class PaymentAdmin(RefundsOfPayment, ReadOnlyAdmin):
     list_display = (
         "created_at",
         "organisation",
         "purpose",
         "plan",
         "amount",
+        "refunded",
         "currency",
         "status",
         "reason",
@@ -95,7 +107,7 @@ class PaymentAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, f"{payment.public_id}: {after.get_status_display()}")
 
-    @admin.action(description=gettext_lazy("Mail the receipt again"), permissions=["act"])
+    @admin.action(description=gettext_lazy("Send the receipt again"), permissions=["act"])
     def mail_receipt(self, request: HttpRequest, rows: QuerySet[Payment]) -> None:
         for payment in rows.select_related("organisation", "plan"):
             try:
@@ -147,6 +159,33 @@ class CreditRateAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+@admin.register(CreditLot)
+class CreditLotAdmin(ModelAdmin):
+    """Adding one grants the credits; what is left of it is written by the domain alone."""
+
+    list_display = ("created_at", "organisation", "source", "amount", "left", "expires_at")
+    list_filter = ("source", ("expires_at", admin.EmptyFieldListFilter))
+    search_fields = ("id", "organisation__name", "organisation__memberships__user__email")
+    list_select_related = ("organisation",)
+    fields = ("organisation", "amount", "expires_at")
+    autocomplete_fields = ("organisation",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: CreditLot, form: ModelForm[CreditLot], change: bool) -> None:
+        assert isinstance(request.user, User)
+        obj.pk = new_id()
+        with transaction.atomic():
+            lots.grant(obj.organisation, obj.amount, id=obj.pk, source=obj.Source.STAFF, expires_at=obj.expires_at)
+            audit.record(
+                obj.organisation_id, actors.staff(request.user), "credits.grant", obj, {"amount": str(obj.amount)}
+            )
 
 
 @admin.register(WebhookEvent)

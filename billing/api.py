@@ -13,12 +13,10 @@ from pydantic import Field
 from accounts.idempotency import idempotent
 from accounts.requests import Request
 from billing import access, inbox, plans, wallet
-from billing.credits import current_rates
 from billing.models import Payment, Plan, Subscription
 from billing.payments import checkout
 from billing.payments.services import PAYPAL
 from billing.receipts import receipt_of
-from lib.clock import now
 from lib.errors import Invalid
 from lib.lists import page_of
 from lib.money import money_json
@@ -63,6 +61,7 @@ class PaymentOut(Schema):
     purpose: str
     plan: str | None
     amount: Money
+    refunded: Money
     service: str
     status: str
     reason: str
@@ -115,18 +114,6 @@ class MovementPage(Schema):
     next: str | None
 
 
-class RateOut(Schema):
-    resource: str
-    credits_per_hour: str
-    valid_from: datetime
-
-
-class CreditsOut(Schema):
-    available: Money
-    held: Money
-    rates: list[RateOut]
-
-
 class Received(Schema):
     received: bool
 
@@ -155,6 +142,7 @@ def show_payment(payment: Payment) -> dict[str, Any]:
         "purpose": payment.purpose,
         "plan": payment.plan_id,
         "amount": money_json(payment.amount, payment.currency),
+        "refunded": money_json(payment.refunded, payment.currency),
         "service": payment.service,
         "status": payment.status,
         "reason": payment.reason,
@@ -224,7 +212,7 @@ def read_balance(request: Request) -> dict[str, Any]:
     """What can be spent, what running pods hold, and how long both last at the present rate."""
     organisation = access.organisation_to_see(request.actor)
     items = []
-    for currency in wallet.CURRENCIES:
+    for currency in wallet.BALANCES:
         balance, burn = wallet.balance(organisation, currency), wallet.burn_per_hour(organisation, currency)
         runway = wallet.runway(organisation, burn, currency)
         items.append(
@@ -255,25 +243,6 @@ def list_movements(request: Request, limit: int = 50, cursor: str | None = None)
     organisation = access.organisation_to_see(request.actor)
     page = wallet.page_of_movements(organisation, limit=limit, cursor=cursor)
     return {"items": [show_movement(row) for row in page["items"]], "next": page["next"]}
-
-
-@router.get("credits/", response=CreditsOut)
-def read_credits(request: Request) -> dict[str, Any]:
-    """Compute credits and what a unit-hour of each resource costs (`cpu`: a slot; a GPU model: one GPU)."""
-    balance = wallet.balance(access.organisation_to_see(request.actor), "CREDIT")
-    rates = [
-        {
-            "resource": rate.resource,
-            "credits_per_hour": f"{rate.credits_per_hour:f}",
-            "valid_from": rate.valid_from,
-        }
-        for rate in current_rates(now())
-    ]
-    return {
-        "available": money_json(balance.available, "CREDIT"),
-        "held": money_json(balance.held, "CREDIT"),
-        "rates": rates,
-    }
 
 
 @router.post("billing/paypal/webhook", response=Received, auth=None)

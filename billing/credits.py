@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from accounts import audit
+from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import ledger
-from billing.accounts import Kind, platform_account, wallet_of
-from billing.ledger import Leg, transfer_id
-from billing.models import CreditRate
-from lib.errors import Conflict
+from accounts.roles import Permission
+from billing import lots
+from billing.ledger import transfer_id
+from billing.models import CreditLot, CreditRate
+from lib.clock import now
+from lib.errors import Conflict, Invalid, NotFound
+from lib.ids import decode_id
+from lib.money import parse_amount
+from notifications.inbox import notify
 
 SIGNUP_CREDITS = Decimal(10)
+SIGNUP_LIFE = timedelta(days=90)
 CPU = "cpu"
 
 
@@ -25,23 +34,11 @@ class NoRate(Conflict):
     code = "no_credit_rate"
 
 
-@transaction.atomic
 def grant_signup_credits(organisation: Organisation) -> None:
     """Ten credits, once for each organisation however often this is called."""
     id = transfer_id("signup_credits", organisation.pk)
-    ledger.post(
-        [
-            Leg(
-                id=id,
-                debit=platform_account(Kind.CREDIT_ISSUE, "CREDIT", id).pk,
-                credit=wallet_of(organisation, "CREDIT").pk,
-                amount=SIGNUP_CREDITS,
-                currency="CREDIT",
-                source_type="signup_credits",
-                source_id=str(organisation.pk),
-            )
-        ]
-    )
+    if not CreditLot.objects.filter(pk=id).exists():
+        lots.grant(organisation, SIGNUP_CREDITS, id=id, source=lots.Source.SIGN_UP, expires_at=now() + SIGNUP_LIFE)
 
 
 def rate(resource: str, at: datetime) -> Decimal:
@@ -56,3 +53,35 @@ def current_rates(at: datetime) -> list[CreditRate]:
     """The rate of each resource at a moment, by resource."""
     rows = CreditRate.objects.filter(valid_from__lte=at)
     return list(rows.order_by("resource", "-valid_from").distinct("resource"))
+
+
+def hand_on(*, sender: Organisation, to: str, amount: Decimal | str, actor: Actor, key: str) -> Organisation:
+    """Give credits to another organisation, named by its id (`org_…`). The same key moves them once.
+
+    Raises Invalid beside `to` or `amount`, Conflict for more than can be handed on, Overdraft.
+    """
+    sum_ = parse_amount(amount, currency=lots.CURRENCY)
+    receiver = _receiver(to)
+    with transaction.atomic():
+        lots.transfer(sender, receiver, sum_, id=transfer_id("credit_transfer", sender.pk, key))
+        audit.record(sender.pk, actor, "credits.transfer", receiver, {"amount": str(sum_)})
+        notify(
+            receiver,
+            kind="credits.received",
+            title=gettext_lazy("You have received compute credits"),
+            body=f"{sum_:f} · {sender.name}",
+            url=reverse("billing:credits"),
+            permission=Permission.SEE_BILLING,
+        )
+    return receiver
+
+
+def _receiver(public_id: str) -> Organisation:
+    message = _("There is no organisation with this ID.")
+    try:
+        found = Organisation.objects.filter(pk=decode_id("org", public_id.strip())).first()
+    except NotFound:
+        found = None
+    if found is None:
+        raise Invalid(message, fields={"to": [message]})
+    return found

@@ -52,3 +52,20 @@ class TopUpForm(forms.Form):
 class ChoosePlanForm(forms.Form):
     plan = forms.SlugField(max_length=32)
     token = forms.CharField(max_length=64, min_length=16)
+
+
+class HandOnForm(forms.Form):
+    """Credits for another organisation. `token` makes sending the form twice harmless."""
+
+    to = forms.CharField(
+        label=_("To the organisation with the ID"),
+        max_length=40,
+        help_text=_("It begins with org_ and stands in the settings of that organisation."),
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "placeholder": "org_…"}),
+    )
+    amount = forms.CharField(
+        label=_("Credits"),
+        max_length=20,
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off", "placeholder": "5"}),
+    )
+    token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)

@@ -6,7 +6,8 @@ import logging
 
 from celery import shared_task
 
-from billing import ledger, reconcile
+from billing import invoice_files, invoices, ledger, lots, receipts, reconcile, refunds
+from billing.chain import follow
 from billing.payments.base import ServiceDown
 
 log = logging.getLogger(__name__)
@@ -18,10 +19,19 @@ def expire_holds() -> None:
 
 
 @shared_task
+def expire_credits() -> None:
+    lots.warn_of_expiry()
+    lots.expire_due()
+
+
+@shared_task
 def reconcile_payments() -> None:
     reconcile.reconcile_payments()
+    refunds.reconcile_refunds()
     for event_id in reconcile.waiting_events():
         _process(event_id)
+    for invoice in invoices.without_file():
+        receipts.deliver(invoice)
 
 
 @shared_task
@@ -30,10 +40,21 @@ def process_webhook(event_id: int) -> None:
 
 
 @shared_task
+def deliver_invoice(invoice_id: str) -> None:
+    """Make its PDF and mail it."""
+    receipts.deliver(invoices.find(invoice_id))
+
+
+@shared_task
+def follow_chains() -> None:
+    follow.follow_chains()
+
+
+@shared_task
 def check_ledger() -> None:
-    """Nightly: releases what the minute's look back has missed, and reports what does not balance."""
+    """Nightly: releases what the minute's look back has missed, and reports what does not balance or is lost."""
     ledger.expire_holds(since=None, limit=10_000)
-    for problem in [*ledger.check(), *reconcile.check_clearing()]:
+    for problem in [*ledger.check(), *reconcile.check_clearing(), *invoice_files.check()]:
         log.error("ledger: %s", problem)
 
 

@@ -1,13 +1,24 @@
 from django.urls import path
 
-from billing import views
+from billing import views, views_chain, views_credits, views_invoices
 
 app_name = "billing"
 urlpatterns = [
     path("billing/", views.home, name="home"),
     path("billing/top-up/", views.top_up, name="top_up"),
+    path("billing/credits/", views_credits.show, name="credits"),
     path("billing/plan/", views.plan, name="plan"),
     path("billing/plan/choose/", views.choose_plan, name="choose_plan"),
+    path("billing/invoices/", views_invoices.list_invoices, name="invoices"),
+    path("billing/invoices/<str:invoice_id>.pdf", views_invoices.download, name="invoice_pdf"),
+    path("billing/details/", views_invoices.details, name="details"),
+    path("billing/usdc/", views_chain.show, name="usdc"),
+    path("billing/usdc/message/", views_chain.new_message, name="usdc_message"),
+    path("billing/usdc/link/", views_chain.link, name="usdc_link"),
+    path("billing/usdc/faucet/", views_chain.faucet, name="usdc_faucet"),
+    path("billing/usdc/withdraw/", views_chain.withdraw, name="usdc_withdraw"),
+    path("billing/usdc/wallets/<str:wallet_id>/unlink/", views_chain.unlink, name="usdc_unlink"),
+    path("billing/usdc/withdrawals/<str:withdrawal_id>/cancel/", views_chain.cancel, name="usdc_cancel"),
     path("billing/return/<str:payment_id>/", views.returned, name="return"),
     path("billing/receipts/<str:payment_id>/", views.receipt, name="receipt"),
 ]

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from accounts.models import Organisation
-from billing import ledger
+from billing import ledger, lots
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.models import Account, Transfer
@@ -100,13 +100,22 @@ def settle(
         return before
     held = _open_hold(hold_id)
     due = _Due(wallet, held, usage_id, amount, operator, provider_slug, memo or (held.memo if held else ""))
+    if currency != lots.CURRENCY:
+        return _post(due, keep_open)
+    lots.lock(organisation)
+    settled = _post(due, keep_open)
+    lots.spend(organisation, settled.charged)
+    return settled
+
+
+def _post(due: _Due, keep_open: NextHold | None) -> Settled:
     try:
         ledger.post(due.legs(keep_open))
     except ledger.Overdraft as refusal:
-        if refusal.account_id != wallet.pk:
+        if refusal.account_id != due.wallet.pk:
             raise
         return _settle_what_is_left(due, keep_open)
-    return _answer(amount, amount, keep_open, keep_open)
+    return _answer(due.amount, due.amount, keep_open, keep_open)
 
 
 def can_go_on(organisation: Organisation, currency: str, amount: Decimal = SMALLEST) -> bool:

@@ -10,8 +10,12 @@ from ninja.openapi.docs import Redoc
 
 import accounts.api
 import billing.api
+import billing.api_chain
+import billing.api_credits
+import billing.api_invoices
 import catalyst.api
 import console.api
+import console.api_refunds
 import enrollment.api
 import marketplace.api
 import pods.api
@@ -57,8 +61,21 @@ def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return answer_app_error(request, AppError(str(error), code="bad_request", status=error.status_code))
 
 
-for app in (accounts.api, marketplace.api, pods.api, billing.api, catalyst.api, enrollment.api, console.api):
-    api.add_router("", app.router)
+ROUTES = (
+    accounts.api,
+    marketplace.api,
+    pods.api,
+    billing.api,
+    billing.api_chain,
+    billing.api_credits,
+    billing.api_invoices,
+    catalyst.api,
+    enrollment.api,
+    console.api,
+    console.api_refunds,
+)
+for module in ROUTES:
+    api.add_router("", module.router)
 
 
 def show_redoc(request: HttpRequest) -> HttpResponse:

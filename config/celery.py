@@ -25,8 +25,10 @@ app.conf.beat_schedule = {
     "sweep-orphans": {"task": "pods.tasks.sweep_orphans", "schedule": 60.0},
     "prune-pods": {"task": "pods.tasks.prune_pods", "schedule": 600.0},
     "ingest-offers": {"task": "marketplace.tasks.ingest_offers", "schedule": 30.0},
+    "expire-credits": {"task": "billing.tasks.expire_credits", "schedule": 60.0},
     "expire-holds": {"task": "billing.tasks.expire_holds", "schedule": 60.0},
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
+    "follow-chains": {"task": "billing.tasks.follow_chains", "schedule": 5.0},
     "forget-expired": {"task": "accounts.tasks.forget_expired", "schedule": 3600.0},
     "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},
 }
@@ -40,10 +42,10 @@ app.conf.task_routes = {
     "catalyst.tasks.*": {"queue": "control"},
     "*": {"queue": "work"},
 }
-# A tick that waited longer than its period is worth nothing: the next one does its work.
 for queue in QUEUES:
     pulse = {"task": "config.tasks.note_pulse", "schedule": EVERY_S, "args": (queue,), "options": {"queue": queue}}
     app.conf.beat_schedule[f"pulse-{queue}"] = pulse
+# A tick that waited longer than its period is worth nothing: the next one does its work.
 for entry in app.conf.beat_schedule.values():
     entry["options"] = entry.get("options", {}) | {"expires": max(2.0, float(entry["schedule"]))}
 

@@ -19,9 +19,9 @@ def _books_balance(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("transactional_db" if "transactional_db" in request.fixturenames else "db")
     yield
     if uses_database:
-        from billing import ledger
+        from billing import ledger, lots
 
-        assert ledger.check() == []
+        assert [*ledger.check(), *lots.check()] == []
 
 
 @pytest.fixture(autouse=True)

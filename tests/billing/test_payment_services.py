@@ -15,7 +15,7 @@ from django.db import transaction
 from openapi_core import Config, OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest
 
-from billing.payments.base import BadSignature, Capture, Gone, NewOrder, Order, Refused, Service, ServiceDown
+from billing.payments.base import BadSignature, Capture, Gone, NewOrder, Order, Refund, Refused, Service, ServiceDown
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.services import service
@@ -100,21 +100,29 @@ def test_an_order_that_makes_no_sense_is_refused(remote: Service, amount: str, c
         remote.create(new_order(amount, currency), request_id=uuid4().hex)
 
 
+def give_back(remote: Service, capture_ref: str, amount: str, request_id: str | None = None) -> Refund:
+    return remote.refund(
+        capture_ref, Decimal(amount), "USD", reference="rfd_1", request_id=request_id or f"r{uuid4().hex}"
+    )
+
+
 def test_refunds_up_to_what_was_paid(remote: Service) -> None:
-    _order, capture = paid(remote, "10.00")
-    part = remote.refund(capture.ref, Decimal("4"), "USD", request_id="r" + uuid4().hex)
-    assert (part.amount, part.currency, part.completed) == (Decimal(4), "USD", True)
-    with pytest.raises(Refused):
-        remote.refund(capture.ref, Decimal("6.01"), "USD", request_id=uuid4().hex)
-    with pytest.raises(Refused):
-        remote.refund(capture.ref, Decimal(0), "USD", request_id=uuid4().hex)
+    order, capture = paid(remote, "10.00")
+    part = give_back(remote, capture.ref, "4")
+    assert part == Refund(part.ref, capture.ref, "completed", Decimal(4), "USD", "rfd_1")
+    assert remote.fetch_refund(part.ref) == part
+    assert remote.find_order(capture.ref) == order.ref
+    for wrong in ("6.01", "0"):
+        with pytest.raises(Refused):
+            give_back(remote, capture.ref, wrong)
     rest = uuid4().hex
-    refs = {remote.refund(capture.ref, Decimal(6), "USD", request_id=rest).ref for _ in range(2)}
-    assert len(refs) == 1
+    assert len({give_back(remote, capture.ref, "6", rest).ref for _ in range(2)}) == 1
     with pytest.raises(Refused):
-        remote.refund(capture.ref, Decimal("0.01"), "USD", request_id=uuid4().hex)
-    with pytest.raises(Gone):
-        remote.refund("NOCAPTURE12345678", Decimal(1), "USD", request_id=uuid4().hex)
+        give_back(remote, capture.ref, "0.01")
+    assert remote.fetch(order.ref).captures[0].status == "refunded"
+    for ask in (lambda ref: give_back(remote, ref, "1"), remote.fetch_refund, remote.find_order):
+        with pytest.raises(Gone):
+            ask("NOCAPTURE12345678")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -193,7 +201,9 @@ def test_paypals_requests_are_as_described(paypal: str, sent: list[requests.Resp
     remote = service("paypal")
     order, capture = paid(remote)
     remote.fetch(order.ref)
-    remote.refund(capture.ref, Decimal(1), "USD", request_id=uuid4().hex)
+    refund = give_back(remote, capture.ref, "1")
+    remote.fetch_refund(refund.ref)
+    remote.find_order(capture.ref)
     checks = {"/v2/checkout": _checker("checkout_orders_v2.json"), "/v2/payments": _checker("payments_payment_v2.json")}
     seen = 0
     for response in sent:
@@ -205,7 +215,7 @@ def test_paypals_requests_are_as_described(paypal: str, sent: list[requests.Resp
                 assert prepared.headers["Authorization"].startswith("Bearer ")
                 check(prepared, path)
                 seen += 1
-    assert seen == 4
+    assert seen == 6
 
 
 def _checker(file: str) -> Callable[[requests.PreparedRequest, str], None]:

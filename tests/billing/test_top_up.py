@@ -25,6 +25,7 @@ from billing.payments.base import ServiceDown
 from billing.payments.services import service
 from lib.clock import now
 from lib.errors import Conflict
+from tests.billing.invoicing import deliver_invoices
 from tests.billing.money import approve, faulty, sole_payment
 from tests.people import Person
 
@@ -76,6 +77,7 @@ def test_by_page_from_form_to_receipt(
     assert "R-000001" in receipt
     assert "$25.00" in receipt
     assert usd(owner.organisation) == 25
+    deliver_invoices()
     assert sorted(message.to[0] for message in mail.outbox) == sorted([owner.user.email, billing_member.user.email])
     assert "R-000001" in mail.outbox[0].subject
     assert "25.00" in str(mail.outbox[0].body)

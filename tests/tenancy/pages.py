@@ -53,8 +53,14 @@ OWN = {
     "inbox/read/",
     "billing/",
     "billing/top-up/",
+    "billing/credits/",
     "billing/plan/",
     "billing/plan/choose/",
+    "billing/usdc/",
+    "billing/usdc/message/",
+    "billing/usdc/link/",
+    "billing/usdc/faucet/",
+    "billing/usdc/withdraw/",
     "organisations/switch/",
     "staff/act-for/end/",
 }
@@ -72,6 +78,8 @@ ROWS = {
     "inbox/<str:message_id>/",
     "billing/return/<str:payment_id>/",
     "billing/receipts/<str:payment_id>/",
+    "billing/usdc/wallets/<str:wallet_id>/unlink/",
+    "billing/usdc/withdrawals/<str:withdrawal_id>/cancel/",
 }
 # Of the enrolment that this browser began; for others there is none.
 JOURNEY = {

@@ -9,6 +9,7 @@ from tests.people import Person
 
 if TYPE_CHECKING:
     from accounts.models import Organisation
+    from billing.models import Withdrawal
 
 # What calls themselves leave behind, and nothing of a customer: pages their session, programs their token too.
 SESSIONS = frozenset({"django_session"})
@@ -31,12 +32,14 @@ class Theirs(NamedTuple):
     sign_in_id: str
     order_id: str
     tx_id: str
+    wallet_id: str
+    withdrawal_id: str
     email: str
 
 
 def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     from accounts.models import ApiKey, ApiSignIn, Invitation, Member
-    from billing.models import Payment
+    from billing.models import LinkedWallet, Payment
     from billing.seeds import seed as seed_plans
     from enrollment.models import Enrolment
     from lib.secrets import seal
@@ -73,7 +76,24 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         sign_in_id=ApiSignIn.objects.get(user=owner.user).public_id,
         order_id="ORDER1",
         tx_id=str(uuid4()),
+        wallet_id=LinkedWallet.objects.create(organisation=organisation, address="0x" + "a" * 40).public_id,
+        withdrawal_id=make_withdrawal(organisation).public_id,
         email=owner.user.email,
+    )
+
+
+def make_withdrawal(organisation: Organisation) -> Withdrawal:
+    from billing.models import Withdrawal
+    from lib.clock import now
+
+    return Withdrawal.objects.create(
+        organisation=organisation,
+        chain="sandbox",
+        address="0x" + "b" * 40,
+        amount=5,
+        status="waiting",
+        not_before=now(),
+        idempotency_key="tenancy",
     )
 
 

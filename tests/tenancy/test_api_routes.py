@@ -64,7 +64,16 @@ OWN = {
     "GET billing/payments",
     "GET wallets/balance",
     "POST wallets/deposit",
+    "POST credits/transfer",
     "GET wallets/transactions",
+    "GET wallets/chains",
+    "POST wallets/nonce",
+    "POST wallets/link",
+    "GET wallets/links",
+    "GET wallets/deposits",
+    "POST wallets/withdraw",
+    "GET wallets/withdrawals",
+    "POST wallets/faucet",
     "GET credits/",
     "GET nodes/",
     "GET failovers/",
@@ -137,6 +146,9 @@ ROWS: dict[str, Body] = {
     "DELETE provider-accounts/{account_id}": nothing,
     "GET billing/receipts/{payment_id}": nothing,
     "GET jobs/{pod_id}/checkpoints": nothing,
+    "DELETE wallets/links/{wallet_id}": nothing,
+    "GET wallets/withdrawals/{withdrawal_id}": nothing,
+    "POST wallets/withdrawals/{withdrawal_id}/cancel": nothing,
 }
 # Public in the OpenAPI, but bound to the session in which the payment began.
 SESSION_ROWS: dict[str, Body] = {

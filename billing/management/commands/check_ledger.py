@@ -7,16 +7,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from billing import ledger
+from billing import ledger, lots
 from billing.models import Transfer
 from billing.reconcile import check_clearing
 
 
 class Command(BaseCommand):
-    help = "Compare accounts with transfers, and the clearing accounts with the payments."
+    help = "Compare accounts with transfers, lots of credits with accounts, and the clearing accounts with the payments."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        problems = [*ledger.check(), *check_clearing()]
+        problems = [*ledger.check(), *lots.check(), *check_clearing()]
         for problem in problems:
             self.stderr.write(problem)
         if problems:
