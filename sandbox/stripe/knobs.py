@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from sandbox.server import BAD_KNOB, local
 from sandbox.store import Document
-from sandbox.stripe import disputes, refunds
+from sandbox.stripe import disputes, payouts, refunds
 from sandbox.stripe.documents import shown
 from sandbox.stripe.errors import Problem
 from sandbox.stripe.world import World
@@ -33,6 +33,7 @@ class Knobs:
             Route("/sandbox/disputes", self._knob(self.dispute), methods=["POST"]),
             Route("/sandbox/disputes/{id}/{decision}", self._knob(self.decide), methods=["POST"]),
             Route("/sandbox/refunds/{id}/fail", self._knob(self.fail_refund), methods=["POST"]),
+            Route("/sandbox/payouts/{id}/{outcome}", self._knob(self.end_payout), methods=["POST"]),
         ]
 
     def _knob(self, act: Knob) -> Handler:
@@ -77,3 +78,10 @@ class Knobs:
         if refund["status"] == "failed":
             raise Problem("This refund has failed already.")
         return refunds.fail(self._world, refund)
+
+    def end_payout(self, request: Request, _given: dict[str, Any]) -> Document:
+        payout = self._world.find("payout", request.path_params["id"])
+        outcomes = {"paid": payouts.settle, "fail": payouts.fail}
+        if request.path_params["outcome"] not in outcomes:
+            raise Problem("A payout is paid, or it may fail.", status=404)
+        return outcomes[request.path_params["outcome"]](self._world, payout)

@@ -38,7 +38,7 @@ def onboarding_page(account: Document, link: Document) -> Response:
 <button class="primary" name="action" value="complete">Give all details</button>
 <button name="action" value="later">Return later</button>
 </form>"""
-    return _page("Onboarding", content, 200, [link["_return_url"], link["_refresh_url"]])
+    return _page("Onboarding", content, 200, [link["_return_url"]])
 
 
 def message_page(title: str, text: str, status: int) -> Response:

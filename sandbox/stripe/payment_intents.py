@@ -121,14 +121,14 @@ def _confirmed(call: Call, intent: Document, method: Document | None) -> Documen
     intent = attempt(call.world, intent, method, off_session=absent)
     error = intent["last_payment_error"]
     if intent["status"] == "requires_payment_method":
-        raise as_declined(error, intent)
+        raise as_declined(error, intents.for_browser(call, intent))
     return intent
 
 
 def as_declined(error: Document, intent: Document) -> Declined:
     more = {name: error[name] for name in ("charge", "payment_method") if name in error}
     decline_code = error.get("decline_code", "")
-    return Declined(error["message"], code=error["code"], decline_code=decline_code, payment_intent=intent, **more)
+    return Declined(error["message"], code=error["code"], decline_code=decline_code, object=intent, **more)
 
 
 def attempt(

@@ -6,17 +6,16 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from stripe import api_version as API_VERSION
 
 from sandbox.peer import Options, Peer
 from sandbox.store import Document, Store
 from sandbox.stripe import (
+    accounts,
     balance,
     charges,
     clocks,
@@ -24,15 +23,16 @@ from sandbox.stripe import (
     customers,
     disputes,
     events,
-    pages,
     payment_intents,
     payment_methods,
+    payouts,
     previews,
     products,
     refunds,
     replays,
     setup_intents,
     subscription_routes,
+    transfers,
 )
 from sandbox.stripe.documents import new_id, shown
 from sandbox.stripe.errors import Declined, Problem, WrongParameter
@@ -40,6 +40,7 @@ from sandbox.stripe.expand import expanded
 from sandbox.stripe.forms import Tree, decode
 from sandbox.stripe.knobs import Knobs
 from sandbox.stripe.table import Endpoint
+from sandbox.stripe.visits import Visits
 from sandbox.stripe.webhooks import Webhooks
 from sandbox.stripe.world import Call, Cause, World
 from sandbox.wire import LARGEST_BODY, Json
@@ -56,11 +57,15 @@ NOUNS = (
     previews,
     collection,
     disputes,
+    accounts,
+    transfers,
+    payouts,
     balance,
     clocks,
     events,
 )
-SCRIPT = Path(__file__).with_name("js") / "v3.js"
+# What an account of an owner has of its own.
+FOR_ACCOUNTS = ("/v1/account", "/v1/balance", "/v1/payouts")
 # From here on the period stands on the subscription's item, and an invoice names its payments apart.
 OLDEST_VERSION = "2025-03-31"
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.\w+)?")
@@ -88,9 +93,7 @@ class StripePeer(Peer):
         return [
             *(Route(endpoint.path, self.serve(endpoint), methods=[endpoint.method]) for endpoint in api),
             Route("/v1/{path:path}", self.preflight, methods=["OPTIONS"]),
-            Route("/redirect/authenticate/{id}", self.ask_payer, methods=["GET"]),
-            Route("/redirect/authenticate/{id}", self.payer_answers, methods=["POST"]),
-            Route("/sandbox/js/v3.js", self.script, methods=["GET"]),
+            *Visits(self.world).routes(),
             *Knobs(self.world).routes(),
         ]
 
@@ -120,6 +123,7 @@ class StripePeer(Peer):
         """What falls due for customers without a test clock."""
         with self.store.together():
             clocks.run(self.world, None, int(time.time()))
+            payouts.settle_due(self.world)
 
     async def open(self) -> None:
         await super().open()
@@ -156,13 +160,21 @@ class StripePeer(Peer):
             return Json(before["body"], before["status"], headers={**headers, "Request-Id": before["request"]})
         given, expand = endpoint.read(tree)
         if account:
-            self.world.find("account", account, param="Stripe-Account")
+            self._check_account(endpoint, account)
         call = Call(self.world, given, dict(request.path_params), public, account)
         self.world.cause = Cause(new_id("req", 14), key or None)
         status, body = self._act(endpoint, call, expand, key, print_)
         headers = {"Request-Id": str(self.world.cause.id), **({"Idempotency-Key": key} if key else {})}
         self.world.cause = Cause()
         return Json(body, status, headers=headers)
+
+    def _check_account(self, endpoint: Endpoint, account: str) -> None:
+        """Raises Problem for what the sandbox has for the platform alone."""
+        if not endpoint.path.startswith(FOR_ACCOUNTS):
+            raise WrongParameter(f"The sandbox knows Stripe-Account only for {', '.join(FOR_ACCOUNTS)}.")
+        if self.world.get("account", account) is None:
+            message = f"The provided key does not have access to account '{account}' (or that account does not exist)."
+            raise Problem(message, code="account_invalid", status=403)
 
     def _act(self, endpoint: Endpoint, call: Call, expand: list[str], key: str, print_: str) -> tuple[int, Document]:
         """All of it or none, and its answer kept in the same step. What a declined card leaves behind is kept too."""
@@ -213,47 +225,6 @@ class StripePeer(Peer):
     async def preflight(self, _request: Request) -> Response:
         headers = {"Access-Control-Allow-Headers": "authorization, content-type, stripe-version, idempotency-key"}
         return Response(status_code=200, headers=headers)
-
-    # The payer
-
-    def _intent(self, request: Request, secret: str) -> Document | None:
-        id = request.path_params["id"]
-        found = self.world.get("payment_intent", id) or self.world.get("setup_intent", id)
-        return found if found and _same(secret, found["client_secret"]) else None
-
-    async def ask_payer(self, request: Request) -> Response:
-        intent = self._intent(request, request.query_params.get("client_secret", ""))
-        if intent is None:
-            return pages.message_page("No such payment", "The link is wrong, or the payment is gone.", 404)
-        if intent["status"] != "requires_action":
-            return self._send_back(intent)
-        return pages.payer_page(intent)
-
-    async def payer_answers(self, request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
-        intent = self._intent(request, form.get("client_secret", ""))
-        if intent is None:
-            return pages.message_page("No such payment", "The link is wrong, or the payment is gone.", 404)
-        if form.get("action") not in ("complete", "fail"):
-            return pages.message_page("Nothing was chosen", "Go back and choose one of the two.", 400)
-        noun = payment_intents if intent["object"] == "payment_intent" else setup_intents
-        with self.store.together():
-            intent = noun.answer_payer(self.world, intent, passed=form["action"] == "complete")
-        return self._send_back(intent)
-
-    def _send_back(self, intent: Document) -> Response:
-        if not intent["_return_url"]:
-            return pages.message_page("Thank you", f"It is now {intent['status']}. You may close this page.", 200)
-        kind = intent["object"]
-        query = {kind: intent["id"], f"{kind}_client_secret": intent["client_secret"]}
-        outcome = "succeeded" if intent["status"] == "succeeded" else "failed"
-        url = pages.with_query(intent["_return_url"], **query, redirect_status=outcome)
-        return RedirectResponse(url, 303, headers={"Referrer-Policy": "no-referrer"})
-
-    async def script(self, _request: Request) -> Response:
-        """The stand-in for Stripe.js; it finds the API at its own origin."""
-        headers = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "cross-origin"}
-        return Response(SCRIPT.read_text(), media_type="text/javascript; charset=utf-8", headers=headers)
 
 
 def _same(given: str, wanted: str) -> bool:

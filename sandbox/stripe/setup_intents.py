@@ -82,7 +82,9 @@ def _confirmed(call: Call, intent: Document, method: Document | None) -> Documen
     error = intent["last_setup_error"]
     if intent["status"] == "requires_payment_method":
         decline_code = error.get("decline_code", "")
-        raise Declined(error["message"], code=error["code"], decline_code=decline_code, setup_intent=intent)
+        raise Declined(
+            error["message"], code=error["code"], decline_code=decline_code, object=intents.for_browser(call, intent)
+        )
     return intent
 
 
