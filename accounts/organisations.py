@@ -21,6 +21,15 @@ def rename_organisation(*, organisation: Organisation, name: str, actor: Actor) 
     return organisation
 
 
+def change_tax_identity(*, organisation: Organisation, country: str, tax_id: str, actor: Actor) -> Organisation:
+    """Where the organisation is at home for the tax office, and under which number."""
+    with transaction.atomic():
+        organisation.country, organisation.tax_id = country, tax_id
+        organisation.save(update_fields=["country", "tax_id"])
+        audit.record(organisation.pk, actor, "organisation.tax_identity", organisation, {"country": country})
+    return organisation
+
+
 def check_role_is_grantable(actor: Actor, organisation: Organisation, role: str) -> None:
     """Nobody gives what they do not have: an admin makes no owner. Raises Invalid for an unknown role, Forbidden."""
     if role not in Role.values:
@@ -70,7 +79,7 @@ def _lock(member: Member) -> Member:
     rows = Member.objects.filter(organisation_id=member.organisation_id).select_related("organisation", "user")
     locked = {row.pk: row for row in rows.select_for_update(of=("self",), no_key=True).order_by("pk")}
     if member.pk not in locked:
-        raise Conflict(_("This person is not a member any more."))
+        raise Conflict(_("This person is no longer a member."))
     return locked[member.pk]
 
 

@@ -8,7 +8,7 @@ from accounts.access import current_organisation, require, require_signed_in
 from accounts.actor import Actor
 from accounts.models import Organisation
 from accounts.roles import Permission
-from billing.models import Payment
+from billing.models import Invoice, LinkedWallet, Payment, Withdrawal
 from lib.errors import NotFound
 from lib.ids import decode_id
 
@@ -24,6 +24,35 @@ def organisation_to_pay_for(actor: Actor) -> Organisation:
 def get_payment(actor: Actor, public_id: str, permission: Permission = Permission.SEE_BILLING) -> Payment:
     require_signed_in(actor)
     found = Payment.objects.select_related("organisation", "plan").filter(pk=decode_id("pay", public_id)).first()
+    if found is None:
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, permission, found.organisation_id)
+    return found
+
+
+def get_invoice(actor: Actor, public_id: str) -> Invoice:
+    """An invoice or a credit note."""
+    require_signed_in(actor)
+    rows = Invoice.objects.select_related("organisation", "payment", "refund", "corrects")
+    found = rows.filter(pk=decode_id("doc", public_id)).first()
+    if found is None:
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, Permission.SEE_BILLING, found.organisation_id)
+    return found
+
+
+def get_linked_wallet(actor: Actor, public_id: str) -> LinkedWallet:
+    require_signed_in(actor)
+    found = LinkedWallet.objects.filter(pk=decode_id("wlt", public_id), unlinked_at=None).first()
+    if found is None:
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, Permission.MANAGE_BILLING, found.organisation_id)
+    return found
+
+
+def get_withdrawal(actor: Actor, public_id: str, permission: Permission = Permission.SEE_BILLING) -> Withdrawal:
+    require_signed_in(actor)
+    found = Withdrawal.objects.select_related("organisation").filter(pk=decode_id("wdr", public_id)).first()
     if found is None:
         raise NotFound(_("This does not exist, or it is not yours."))
     require(actor, permission, found.organisation_id)

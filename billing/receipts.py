@@ -1,4 +1,4 @@
-"""Receipts: numbered without gaps at the moment of payment, shown as a page and sent by mail."""
+"""Receipts: numbered without gaps at the moment of payment, shown as a page and mailed with the invoice."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Max
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation, User
 from accounts.roles import Role
-from billing.models import Payment
+from billing import invoice_files
+from billing.models import Invoice, Payment
 from billing.states import PaymentStatus
 from lib.errors import Conflict
+from lib.mail import Attachment
 from notifications.mail import send
 
 READERS = (Role.OWNER, Role.BILLING)
@@ -54,7 +56,7 @@ def describe(payment: Payment) -> str:
 def receipt_of(payment: Payment) -> Receipt:
     """Raises Conflict for a payment that is not paid."""
     if payment.status != PaymentStatus.CAPTURED or payment.receipt_number is None or payment.captured_at is None:
-        raise Conflict(_("There is a receipt when the payment is complete."), code="not_paid")
+        raise Conflict(_("You get a receipt once the payment is complete."), code="not_paid")
     return Receipt(
         number=f"R-{payment.receipt_number:06d}",
         paid_at=payment.captured_at,
@@ -69,17 +71,36 @@ def receipt_of(payment: Payment) -> Receipt:
     )
 
 
-def mail_after_commit(payment: Payment) -> None:
-    transaction.on_commit(lambda: send_receipt(payment), robust=True)
+def deliver(invoice: Invoice) -> int:
+    """Make the file of an invoice and mail it, once however often this is called. Answers how many it went to."""
+    return invoice_files.keep(invoice, lambda pdf: _mail(invoice, pdf))
+
+
+def send_again(invoice: Invoice) -> int:
+    """Mail it once more, as it was issued; how many it went to."""
+    return deliver(invoice) or _mail(invoice, invoice_files.read(invoice))
 
 
 def send_receipt(payment: Payment) -> int:
-    """Mail the receipt to the organisation's owners and billing members; how many there are."""
-    receipt = receipt_of(payment)
+    """Mail the receipt with the invoice once more; how many it went to. Raises Conflict for what is not paid."""
+    receipt_of(payment)
+    return send_again(Invoice.objects.get(payment=payment, kind=Invoice.Kind.INVOICE))
+
+
+def _mail(invoice: Invoice, pdf: bytes) -> int:
+    """To the organisation's owners and billing members."""
+    if invoice.kind == Invoice.Kind.CREDIT_NOTE:
+        template, context = "billing/mail/credit_note", {"note": invoice, "url": _url("billing:invoices")}
+    else:
+        template, context = "billing/mail/receipt", {"receipt": receipt_of(invoice.payment), "invoice": invoice}
     readers = User.objects.filter(
-        memberships__organisation=payment.organisation, memberships__role__in=READERS, is_active=True
+        memberships__organisation=invoice.organisation, memberships__role__in=READERS, is_active=True
     )
     addresses = sorted(set(readers.values_list("email", flat=True)))
     for address in addresses:
-        send(address, "billing/mail/receipt", {"receipt": receipt})
+        send(address, template, context, attachments=[Attachment(f"{invoice.number}.pdf", pdf, "application/pdf")])
     return len(addresses)
+
+
+def _url(name: str) -> str:
+    return f"{settings.PUBLIC_URL}{reverse(name)}"

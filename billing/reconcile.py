@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
-from billing.lifecycle import PaymentStatus, switch_payment
-from billing.models import Account, Payment, WebhookEvent
+from billing import refunds
+from billing.chain.books import expected_clearing
+from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
+from billing.models import Account, Payment, Refund, WebhookEvent
 from billing.payments import checkout
-from billing.payments.base import ServiceDown
-from billing.payments.paypal.webhook import order_of
+from billing.payments.base import Gone, ServiceDown
+from billing.payments.paypal.webhook import order_of, refund_of
+from billing.payments.services import service
 from billing.subscriptions import end_lapsed
 from lib.clock import now
+from lib.errors import NotFound
 
 log = logging.getLogger(__name__)
 BATCH = 20
@@ -83,14 +89,14 @@ def process_event(event_id: int) -> None:
     if event.processed_at is not None:
         return
     error = _act_on(event)
-    WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now(), error=error[:300])
+    if error is not None:
+        WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now(), error=error[:300])
 
 
-def _act_on(event: WebhookEvent) -> str:
-    """What staff should know, or nothing."""
-    if event.kind in {"PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"}:
-        log.error("event %s: money went back at the service; book it", event.event_ref)
-        return "money went back at the service: to be booked by a person"
+def _act_on(event: WebhookEvent) -> str | None:
+    """What staff should know, or nothing; None when it is too early to say."""
+    if refund_ref := refund_of(event.body):
+        return _book_refund(event, refund_ref)
     order_ref = order_of(event.body)
     if not order_ref:
         return ""
@@ -101,14 +107,40 @@ def _act_on(event: WebhookEvent) -> str:
     return ""
 
 
+def _book_refund(event: WebhookEvent, refund_ref: str) -> str | None:
+    """Money went back at the service, whoever asked for it."""
+    remote = service(event.service)
+    try:
+        refund = remote.fetch_refund(refund_ref)
+        if not _is_booked(event.service, refund.capture_ref):
+            # We died between the capture and its booking: first what came in, then what went back.
+            order_ref = remote.find_order(refund.capture_ref)
+            payment = Payment.objects.filter(service=event.service, order_ref=order_ref).first()
+            if payment is None:
+                return "no payment with this capture"
+            checkout.complete(payment.pk)
+        refunds.book_from_service(event.service, refund)
+    except refunds.NotYet as reason:
+        return None if event.received_at > now() - LONGEST_OPEN else str(reason)
+    except Gone:
+        return "the service does not know this refund"
+    except NotFound:
+        return "not the refund that we asked for"
+    return ""
+
+
+def _is_booked(slug: str, capture_ref: str) -> bool:
+    return Payment.objects.filter(service=slug, capture_ref=capture_ref).exists()
+
+
 def check_clearing() -> list[str]:
-    """Whether what the services took for us is what the ledger says they owe us."""
-    paid = {
-        (row["service"], row["currency"]): row["total"]
-        for row in Payment.objects.filter(status=PaymentStatus.CAPTURED)
-        .values("service", "currency")
-        .annotate(total=Sum("amount"))
-    }
+    """Whether what the services took for us, less what they gave back, is what the ledger says they owe us."""
+    paid = Counter[tuple[str, str]]()
+    for row in _sums(Payment.objects.filter(status=PaymentStatus.CAPTURED)):
+        paid[row["service"], row["currency"]] += row["total"]
+    for row in _sums(Refund.objects.filter(status=RefundStatus.COMPLETED)):
+        paid[row["service"], row["currency"]] -= row["total"]
+    paid.update(expected_clearing())
     booked = {
         (row["label"], row["currency"]): row["total"]
         for row in Account.objects.filter(kind=Account.Kind.CLEARING)
@@ -121,3 +153,7 @@ def check_clearing() -> list[str]:
         for service, currency in sorted(paid.keys() | booked.keys())
         if paid.get((service, currency), 0) != booked.get((service, currency), 0)
     ]
+
+
+def _sums(rows: QuerySet[Payment] | QuerySet[Refund]) -> Any:
+    return rows.values("service", "currency").annotate(total=Sum("amount"))

@@ -1,9 +1,9 @@
-"""Plans and credit rates of a fresh installation. Running it again adds what is missing and keeps what staff changed."""
+"""Plans, credit rates and tax rates of a fresh installation. Running it again adds what is missing and keeps what staff changed."""
 
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext_noop as _
 
-from billing.models import CreditRate, Plan
+from billing.models import CreditRate, Plan, TaxRate
 
 # One credit buys about what one US dollar buys; the GPU rates are rounded medians of published on-demand prices.
 RATES = Path(__file__).parent / "data" / "credit_rates.csv"
+# Standard rates as the countries publish them; each row names its source, and why there is none where there is none.
+TAX_RATES = Path(__file__).parent / "data" / "tax_rates.csv"
 
 PLANS: list[dict[str, Any]] = [
     {
@@ -109,4 +111,16 @@ def seed() -> None:
                 resource=row["resource"],
                 valid_from=datetime.fromisoformat(row["valid_from"]).replace(tzinfo=UTC),
                 defaults={"credits_per_hour": Decimal(row["credits_per_hour"])},
+            )
+    with TAX_RATES.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            TaxRate.objects.get_or_create(
+                country=row["country"],
+                valid_from=date.fromisoformat(row["valid_from"]),
+                defaults={
+                    "name": row["name"],
+                    "percent": Decimal(row["percent"]) if row["percent"] else None,
+                    "reason": row["reason"],
+                    "source": row["source"],
+                },
             )

@@ -17,12 +17,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import access, plans, wallet
+from billing import access, invoices, plans, wallet
 from billing.forms import PRESETS, ChoosePlanForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
 from billing.payments import checkout
 from billing.payments.base import ServiceDown
+from billing.payments.services import NAMES
 from billing.receipts import receipt_of
 from lib.clock import now
 from lib.errors import Invalid
@@ -114,7 +115,13 @@ def returned(request: Request, payment_id: str) -> HttpResponse:
 @require_GET
 def receipt(request: Request, payment_id: str) -> HttpResponse:
     payment = access.get_payment(request.actor, payment_id, Permission.SEE_BILLING)
-    return render(request, "billing/receipt.html", {"receipt": receipt_of(payment), "payment": payment})
+    context = {
+        "receipt": receipt_of(payment),
+        "payment": payment,
+        "invoice": invoices.invoice_of(payment),
+        "service_name": NAMES[payment.service],
+    }
+    return render(request, "billing/receipt.html", context)
 
 
 def _to_service(

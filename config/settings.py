@@ -256,6 +256,13 @@ CHAIN_KEY_FILE = SECRETS_DIR / "treasury_key"  # signs withdrawals; made at the 
 CHAIN_TREASURY = env("TREASURY_ADDRESS")  # where deposits go; the signer's own address by default
 WITHDRAWAL_DELAY = timedelta(minutes=1) if SANDBOX else timedelta(hours=24)  # for an address that is new to us
 FORCE_COUNTRY = env("GPUBROKER_FORCE_COUNTRY")
+# Who sells, as it stands on invoices. Lines of the address are parted by semicolons; the country is ISO 3166-1.
+SELLER = {
+    "name": env("SELLER_NAME", "GPUBroker"),
+    "address": env("SELLER_ADDRESS"),
+    "country": env("SELLER_COUNTRY", "EC").upper(),
+    "tax_id": env("SELLER_TAX_ID"),
+}
 
 # Files and Catalyst
 FILES_DIR = STATE_DIR / "files"

@@ -11,9 +11,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from enrollment.countries import COUNTRIES, country_choices
 from enrollment.identities import validate_cedula, validate_ruc
 from enrollment.models import IdentityKind
+from lib.countries import COUNTRIES, country_choices
 from marketplace.models import Offer
 from pods.models import Payer, PodTemplate, RestartPolicy
 
@@ -25,7 +25,7 @@ class CheckoutForm(forms.Form):
     """`person` is whoever is signed in: then the address and the name are known."""
 
     name = forms.CharField(label=_("Name"), max_length=120, widget=forms.TextInput({"autocomplete": "name"}))
-    email = forms.EmailField(label=_("E-mail"), widget=forms.EmailInput({"autocomplete": "email"}))
+    email = forms.EmailField(label=_("Email"), widget=forms.EmailInput({"autocomplete": "email"}))
     country = forms.ChoiceField(label=_("Country"), choices=())
     identity_kind = forms.ChoiceField(
         label=_("Tax id"),
@@ -46,7 +46,7 @@ class CheckoutForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("country") and data["country"] not in COUNTRIES:
-            self.add_error("country", _("Choose a country of the list."))
+            self.add_error("country", _("Choose a country from the list."))
         if data.get("country") == ECUADOR:
             self._clean_identity(data)
         else:
@@ -75,7 +75,7 @@ class DeployForm(forms.Form):
 
     offer = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
     template = forms.ModelChoiceField(label=_("Template"), queryset=PodTemplate.objects.none())
-    name = forms.CharField(label=_("Name"), max_length=63, help_text=_("Small letters, digits and dashes."))
+    name = forms.CharField(label=_("Name"), max_length=63, help_text=_("Lowercase letters, digits and hyphens."))
     gpu_query = forms.CharField(label=_("GPU"), max_length=200, required=False)
     gpu_count = forms.IntegerField(label=_("GPUs"), min_value=1, max_value=64, initial=1)
     kind = forms.ChoiceField(label=_("Kind"), choices=Offer.Kind.choices, initial=Offer.Kind.ON_DEMAND)
@@ -115,7 +115,7 @@ class DeployForm(forms.Form):
         name: str = self.cleaned_data["name"].lower()
         if not POD_NAME.match(name):
             raise forms.ValidationError(
-                _("Use small letters, digits and dashes; begin and end with a letter or digit.")
+                _("Use lowercase letters, digits and hyphens; begin and end with a letter or digit.")
             )
         return name
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from enrollment.countries import COUNTRIES
 from lib import http
+from lib.countries import COUNTRIES
 
 KEPT_S = 24 * 3600
 # Service, address, and the field of its answer that holds the ISO code.

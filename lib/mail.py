@@ -5,14 +5,20 @@ Sending is safe inside a transaction: the backends of settings either write a ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template import Context
 from django.template.loader import get_template, render_to_string
 from django.utils import translation
+
+
+class Attachment(NamedTuple):
+    name: str
+    content: bytes
+    kind: str  # such as application/pdf
 
 
 def render_mail(to: str, template: str, context: Mapping[str, Any]) -> EmailMultiAlternatives:
@@ -31,7 +37,12 @@ def _render_plain(template: str, values: dict[str, Any]) -> str:
     return str(get_template(template).template.render(Context(values, autoescape=False)))  # type: ignore[attr-defined]
 
 
-def send(to: str, template: str, context: Mapping[str, Any], *, locale: str = "") -> None:
+def send(
+    to: str, template: str, context: Mapping[str, Any], *, locale: str = "", attachments: Sequence[Attachment] = ()
+) -> None:
     """Render in the reader's language and hand to the mail backend of settings."""
     with translation.override(locale or translation.get_language()):
-        render_mail(to, template, context).send()
+        message = render_mail(to, template, context)
+        for attachment in attachments:
+            message.attach(*attachment)
+        message.send()

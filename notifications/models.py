@@ -52,6 +52,7 @@ class SandboxMail(models.Model):
     subject = models.CharField(_("subject"), max_length=998)
     text = models.TextField(_("text"))
     html = models.TextField(_("HTML"), blank=True)
+    attachments = models.JSONField(_("attachments"), default=list, blank=True)  # name, kind, content in base64
     created_at = models.DateTimeField(_("sent"), db_default=Now(), editable=False)
 
     class Meta:

@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 from lib.errors import AppError
 
 OrderStatus = Literal["open", "approved", "completed", "voided"]
+# `refunded`: it was completed, and some or all of it went back since.
 CaptureStatus = Literal["completed", "pending", "declined", "refunded"]
+RefundStatus = Literal["completed", "pending", "failed"]
 
 
 class ServiceDown(AppError):
@@ -22,7 +24,7 @@ class ServiceDown(AppError):
     code = "payment_service_unavailable"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(_("The payment service does not answer as it should. Try again in a moment."))
+        super().__init__(_("The payment service is not answering properly. Try again in a moment."))
         self.detail = detail
 
 
@@ -76,10 +78,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """Money of a capture that goes back. `reference` is our refund, when it was asked for here."""
+
     ref: str
+    capture_ref: str
+    status: RefundStatus
     amount: Decimal
     currency: str
-    completed: bool
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +115,15 @@ class Service(Protocol):
         Raises Refused when the service will not take it, and Gone.
         """
 
-    def refund(self, capture_ref: str, amount: Decimal, currency: str, *, request_id: str) -> Refund:
-        """Give money of a capture back. Raises Refused when it is more than is left, Gone."""
+    def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
+        """Give money of a capture back. `reference` is shown back to us. Raises Refused when it is more than is left,
+        Gone."""
+
+    def fetch_refund(self, refund_ref: str) -> Refund:
+        """Raises Gone."""
+
+    def find_order(self, capture_ref: str) -> str:
+        """The order that a capture belongs to; empty when it was made without one. Raises Gone."""
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
         """Raises BadSignature for what the service did not send."""

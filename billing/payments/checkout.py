@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import ledger, receipts
+from billing import invoices, ledger, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PaymentStatus, switch_payment
@@ -55,7 +55,7 @@ def start(
     for a key that was used for something else, ServiceDown (then the same key may be tried again).
     """
     if not 1 <= len(idempotency_key) <= 120:
-        raise Invalid(_("The idempotency key is not usable."))
+        raise Invalid(_("The idempotency key is not valid."))
     sum_ = _price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
     payment = _find_or_make(organisation, purpose, plan, sum_, actor, idempotency_key)
     if payment.status != PaymentStatus.NEW:
@@ -110,7 +110,7 @@ def complete(payment_id: UUID) -> Payment:
     if order.status == "voided":
         return give_up(payment, "voided")
     capture = order.captures[0] if order.captures else None
-    if capture is not None and capture.status == "completed":
+    if capture is not None and capture.status in {"completed", "refunded"}:  # what went back is booked by itself
         return _book(payment.pk, order, capture)
     if capture is not None and capture.status == "declined":
         return _fail(payment, "declined")
@@ -142,7 +142,7 @@ def check_top_up(amount: Decimal | str | None) -> Decimal:
     sum_ = parse_amount(amount if amount is not None else "", currency=CURRENCY)
     if not SMALLEST <= sum_ <= LARGEST:
         bounds = {"smallest": SMALLEST, "largest": f"{LARGEST:,}"}
-        message = _("Pay in between $%(smallest)s and $%(largest)s.") % bounds
+        message = _("Choose an amount between $%(smallest)s and $%(largest)s.") % bounds
         raise Invalid(message, code="amount_out_of_range", fields={"amount": [message]})
     return sum_
 
@@ -153,7 +153,7 @@ def _price_of(plan: Plan | None) -> Decimal:
     if plan.price_per_month is None:
         raise Invalid(_("This plan is by contract: write to us."), code="plan_by_contract")
     if not plan.price_per_month:
-        raise Invalid(_("This plan costs nothing."), code="plan_free", fields={"plan": [_("Nothing to pay.")]})
+        raise Invalid(_("This plan is free."), code="plan_free", fields={"plan": [_("Nothing to pay.")]})
     return plan.price_per_month
 
 
@@ -226,9 +226,22 @@ def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
     )
     ledger.post([_leg(payment, organisation)])
     if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
-        begin_month(organisation, payment.plan)
-    receipts.mail_after_commit(payment)
+        _begin_plan(payment, organisation, payment.plan)
+    invoices.issue_for_payment(payment)
     return payment
+
+
+def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> None:
+    """The month that was paid, remembered with the payment: a refund takes back that month and no other."""
+    before = plans.current_subscription(organisation)
+    running = begin_month(organisation, plan)
+    prolonged = before if before is not None and before.pk == running.pk else None
+    Payment.objects.filter(pk=payment.pk).update(
+        subscription=running,
+        paid_from=prolonged.period_end if prolonged else running.period_start,
+        paid_until=running.period_end,
+    )
+    payment.refresh_from_db(fields=["subscription", "paid_from", "paid_until"])
 
 
 def _leg(payment: Payment, organisation: Organisation) -> Leg:

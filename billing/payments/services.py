@@ -13,6 +13,7 @@ from billing.payments.paypal.client import PayPalApi
 from lib.errors import AppError
 
 PAYPAL = "paypal"
+NAMES = {PAYPAL: "PayPal"}  # as people know them
 
 
 class NotConfigured(AppError):

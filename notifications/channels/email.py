@@ -11,7 +11,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications import tasks
-from notifications.channels.sandbox_mailbox import html_part
+from notifications.channels.sandbox_mailbox import attached, html_part
 
 
 class EmailBackend(BaseEmailBackend):
@@ -23,5 +23,6 @@ class EmailBackend(BaseEmailBackend):
                 subject=message.subject,
                 text=message.body,
                 html=html_part(message),
+                attachments=attached(message),
             )
         return len(email_messages)

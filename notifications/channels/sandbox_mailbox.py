@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from email.utils import parseaddr
 
@@ -25,6 +26,7 @@ def _row(message: EmailMessage, to: str) -> SandboxMail:
         subject=str(message.subject),
         text=str(message.body),
         html=html_part(message),
+        attachments=attached(message),
     )
 
 
@@ -32,3 +34,12 @@ def html_part(message: EmailMessage) -> str:
     if not isinstance(message, EmailMultiAlternatives):
         return ""
     return next((str(content) for content, kind in message.alternatives if kind == "text/html"), "")
+
+
+def attached(message: EmailMessage) -> list[dict[str, str]]:
+    """The files of a mail as JSON: `name`, `kind` and `content` in base64."""
+    return [
+        {"name": str(name), "kind": str(kind), "content": b64encode(content).decode()}
+        for name, content, kind in message.attachments
+        if isinstance(content, bytes)
+    ]

@@ -60,6 +60,7 @@ class PaypalPeer(Peer):
             Route("/checkoutnow", self.payer_answers, methods=["POST"]),
             Route("/sandbox/webhooks", local(self.show_webhooks), methods=["GET"]),
             Route("/sandbox/webhooks", local(self.set_webhooks), methods=["POST"]),
+            Route("/sandbox/captures/{id}/return", local(self.return_capture), methods=["POST"]),
         ]
 
     def refuse(self, reason: str) -> Response:
@@ -175,10 +176,23 @@ class PaypalPeer(Peer):
                 status=201,
             )
 
-    def _refund(self, capture: Document, body: dict[str, Any]) -> Document:
+    def _refund(
+        self, capture: Document, body: dict[str, Any], event_type: str = "PAYMENT.CAPTURE.REFUNDED"
+    ) -> Document:
         made = payments.refund(self.store, capture, body, self.options.url)
-        self._webhooks.publish("PAYMENT.CAPTURE.REFUNDED", made)
+        self._webhooks.publish(event_type, made)
         return made
+
+    async def return_capture(self, request: Request) -> Response:
+        """Money goes back without a word of ours: `{"amount"?, "reversed"?}`, by hand at PayPal or by the payer's bank."""
+        body = await read_object(request, bad=BAD_KNOB)
+        kind = "PAYMENT.CAPTURE.REVERSED" if body.pop("reversed", False) else "PAYMENT.CAPTURE.REFUNDED"
+        try:
+            with self.store.together():
+                capture = payments.find_capture(self.store, request.path_params["id"])
+                return Json(self._refund(capture, body, kind), 201)
+        except Problem as problem:
+            return problem.answer()
 
     async def show_refund(self, request: Request) -> Response:
         return Json(payments.find_refund(self.store, request.path_params["id"]))

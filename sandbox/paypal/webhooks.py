@@ -28,6 +28,7 @@ SUMMARIES = {
     "CHECKOUT.ORDER.APPROVED": ("checkout-order", "An order has been approved by buyer"),
     "PAYMENT.CAPTURE.COMPLETED": ("capture", "Payment completed"),
     "PAYMENT.CAPTURE.REFUNDED": ("refund", "A payment capture was refunded"),
+    "PAYMENT.CAPTURE.REVERSED": ("refund", "A payment capture was reversed"),
 }
 
 

@@ -23,6 +23,7 @@ from billing.payments.services import service
 from billing.tasks import process_webhook, reconcile_payments
 from lib.local.ports import LOOPBACK, free_port
 from lib.local.process import Program, spawn, stop_all
+from tests.billing.invoicing import return_at_paypal
 from tests.billing.money import approve, faulty
 from tests.people import Person
 from tests.servers import wait_until
@@ -178,12 +179,27 @@ def test_an_order_that_nobody_here_made(payment: Payment, office: Post) -> None:
     assert event.error == "no payment with this order"
 
 
-def test_money_that_went_back_at_paypal_is_shown_to_staff(payment: Payment, office: Post) -> None:
+def test_a_webhook_of_another_account_is_refused(payment: Payment, office: Post, settings: Any) -> None:
+    """Really signed by PayPal, for somebody else's webhook."""
+    headers, raw = office.next("CHECKOUT.ORDER.APPROVED")
+    settings.PAYPAL_WEBHOOK_ID = "WH-OF-SOMEBODY-ELSE"
+    service.cache_clear()
+    assert deliver(headers, raw) == 400
+    assert not WebhookEvent.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"])
+def test_money_that_went_back_at_paypal_is_booked_once(
+    payment: Payment, office: Post, post: tuple[Post, str], kind: str
+) -> None:
     captured = checkout.complete(payment.pk)
-    service("paypal").refund(captured.capture_ref, captured.amount, "USD", request_id=uuid4().hex)
-    headers, raw = office.next("PAYMENT.CAPTURE.REFUNDED")
-    assert deliver(headers, raw) == 200
+    return_at_paypal(post[1], captured, "10.00", reversed=kind.endswith("REVERSED"))
+    headers, raw = office.next(kind)
+    assert [deliver(headers, raw) for _ in range(2)] == [200, 200]
     event = WebhookEvent.objects.get()
-    process_webhook(event.pk)
+    for _ in range(2):
+        process_webhook(event.pk)
     event.refresh_from_db()
-    assert "booked by a person" in event.error
+    assert event.error == ""
+    assert wallet.balances(payment.organisation)["USD"] == 15
+    assert reconcile.check_clearing() == []

@@ -48,5 +48,13 @@ def test_real_mail_waits_for_the_commit(settings: Any, monkeypatch: pytest.Monke
 
 def test_task_hands_it_to_the_service(settings: Any, mailoutbox: list[EmailMessage]) -> None:
     settings.EMAIL_SERVICE_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    deliver_mail(sender="us@example.com", to=["ana@example.com"], subject="Hello", text="Text", html="<p>Text</p>")
+    deliver_mail(
+        sender="us@example.com",
+        to=["ana@example.com"],
+        subject="Hello",
+        text="Text",
+        html="<p>Text</p>",
+        attachments=[{"name": "a.pdf", "kind": "application/pdf", "content": "JVBERi0="}],
+    )
     assert mailoutbox[0].subject == "Hello"
+    assert mailoutbox[0].attachments == [("a.pdf", b"%PDF-", "application/pdf")]

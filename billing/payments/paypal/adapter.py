@@ -16,6 +16,7 @@ from billing.payments.base import (
     Order,
     OrderStatus,
     Refund,
+    RefundStatus,
     Refused,
     ServiceDown,
 )
@@ -43,6 +44,12 @@ CAPTURE_STATUS: dict[str, CaptureStatus] = {
     "PARTIALLY_REFUNDED": "refunded",
     "REFUNDED": "refunded",
 }
+REFUND_STATUS: dict[str, RefundStatus] = {
+    "COMPLETED": "completed",
+    "PENDING": "pending",
+    "FAILED": "failed",
+    "CANCELLED": "failed",
+}
 
 
 class PayPal:
@@ -67,10 +74,18 @@ class PayPal:
                 raise
             return self.fetch(order_ref)
 
-    def refund(self, capture_ref: str, amount: Decimal, currency: str, *, request_id: str) -> Refund:
+    def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         path = f"v2/payments/captures/{quote(capture_ref, safe='')}/refund"
-        body = {"amount": _money(amount, currency)}
+        body = {"amount": _money(amount, currency), "custom_id": reference}
         return _understand(lambda: _read_refund(self._api.tell(path, body, request_id=request_id)))
+
+    def fetch_refund(self, refund_ref: str) -> Refund:
+        path = f"v2/payments/refunds/{quote(refund_ref, safe='')}"
+        return _understand(lambda: _read_refund(self._api.ask(path)))
+
+    def find_order(self, capture_ref: str) -> str:
+        path = f"v2/payments/captures/{quote(capture_ref, safe='')}"
+        return _understand(lambda: _read_order_ref(self._api.ask(path)))
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
         return _understand(lambda: read_event(self._api, self._webhook_id, headers, raw))
@@ -88,7 +103,7 @@ def _understand(call: Callable[[], T]) -> T:
         if error.status in {400, 422}:
             raise Refused(error.issue) from error
         raise ServiceDown(str(error)) from error
-    except (KeyError, TypeError, AttributeError, IndexError, InvalidOperation) as nonsense:
+    except (LookupError, StopIteration, TypeError, AttributeError, InvalidOperation) as nonsense:
         raise ServiceDown(f"an answer without {nonsense}") from nonsense
 
 
@@ -144,7 +159,19 @@ def _read_capture(body: dict[str, Any]) -> Capture:
 
 def _read_refund(body: dict[str, Any]) -> Refund:
     amount, currency = _read_money(body["amount"])
-    return Refund(str(body["id"]), amount, currency, body["status"] == "COMPLETED")
+    return Refund(
+        ref=str(body["id"]),
+        capture_ref=next(str(link["href"]) for link in body["links"] if link["rel"] == "up").rpartition("/")[2],
+        status=REFUND_STATUS[body["status"]],
+        amount=amount,
+        currency=currency,
+        reference=str(body.get("custom_id", "")),
+    )
+
+
+def _read_order_ref(body: dict[str, Any]) -> str:
+    related = (body.get("supplementary_data") or {}).get("related_ids") or {}
+    return str(related.get("order_id", ""))
 
 
 def _read_money(body: dict[str, Any]) -> tuple[Decimal, str]:

@@ -18,6 +18,13 @@ HEADERS = {
     "transmission_sig": ("PAYPAL-TRANSMISSION-SIG", 500),
     "transmission_time": ("PAYPAL-TRANSMISSION-TIME", 100),
 }
+# What tells of money going back. Their resource is the refund.
+REFUND_EVENTS = {
+    "PAYMENT.CAPTURE.REFUNDED",
+    "PAYMENT.CAPTURE.REVERSED",
+    "PAYMENT.REFUND.PENDING",
+    "PAYMENT.REFUND.FAILED",
+}
 
 
 def read_event(api: PayPalApi, webhook_id: str, headers: Mapping[str, str], raw: bytes) -> Event:
@@ -48,6 +55,14 @@ def order_of(body: dict[str, Any]) -> str:
     related = resource.get("supplementary_data")
     ids = related.get("related_ids") if isinstance(related, dict) else None
     return str(ids.get("order_id", "")) if isinstance(ids, dict) else ""
+
+
+def refund_of(body: dict[str, Any]) -> str:
+    """The refund that an event is about; empty when it is about something else."""
+    resource = body.get("resource")
+    if body.get("event_type") not in REFUND_EVENTS or not isinstance(resource, dict):
+        return ""
+    return str(resource.get("id", ""))
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
