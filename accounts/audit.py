@@ -91,7 +91,7 @@ def page_of_entries(organisation_id: UUID, *, limit: int, cursor: str | None) ->
         raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
     if cursor:
         if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-            raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]})
+            raise Invalid(_("This cursor is not valid."), fields={"cursor": [_("Take it from `next`.")]})
         rows = rows.filter(sequence__lt=int(cursor))
     found = list(rows.order_by("-sequence")[: limit + 1])
     following = str(found[limit - 1].sequence) if len(found) > limit else None

@@ -46,7 +46,7 @@ class KeyAuth(APIKeyHeader):
             return None
         wanted = request.headers.get(ORGANISATION_HEADER)
         if wanted and decode_id("org", wanted) != found.organisation_id:
-            raise NotFound(_("This key is of another organisation."))
+            raise NotFound(_("This key belongs to another organisation."))
         return _admit(request, actors.api_key(found))
 
 

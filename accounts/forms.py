@@ -34,7 +34,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth has no typ
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=())
     locale = forms.ChoiceField(
-        label=_("Language"), choices=[("", _("As my browser")), *settings.LANGUAGES], required=False
+        label=_("Language"), choices=[("", _("Same as my browser")), *settings.LANGUAGES], required=False
     )
 
     class Meta:
@@ -55,14 +55,14 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class InviteForm(forms.Form):
-    email = forms.EmailField(label=_("E-mail"))
+    email = forms.EmailField(label=_("Email"))
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.DEVELOPER)
 
 
 class KeyForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Where it is used, such as “ci” or “laptop”."))
-    scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
-    days = forms.TypedChoiceField(label=_("Works for"), choices=MANY_DAYS, coerce=int, initial=90)
+    scopes = forms.MultipleChoiceField(label=_("Permissions"), widget=forms.CheckboxSelectMultiple)
+    days = forms.TypedChoiceField(label=_("Valid for"), choices=MANY_DAYS, coerce=int, initial=90)
 
     def __init__(self, *args: Any, offered: list[Permission], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

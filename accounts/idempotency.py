@@ -67,7 +67,9 @@ def idempotent(view: View) -> View:
 
 def _check_key(key: str) -> str:
     if not key.strip() or not key.isprintable():
-        raise Invalid(_("The idempotency key is not usable."), fields={"Idempotency-Key": [_("Send 1 to 120 signs.")]})
+        raise Invalid(
+            _("The idempotency key is not valid."), fields={"Idempotency-Key": [_("Send 1 to 120 characters.")]}
+        )
     return key
 
 

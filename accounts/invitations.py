@@ -30,7 +30,7 @@ def invite(*, organisation: Organisation, email: str, role: str, actor: Actor) -
     email = email.lower()
     check_role_is_grantable(actor, organisation, role)
     if Member.objects.filter(organisation=organisation, user__email=email).exists():
-        raise Conflict(_("This person is a member already."), fields={"email": [_("Already a member.")]})
+        raise Conflict(_("This person is already a member."), fields={"email": [_("Already a member.")]})
     token = secrets.new_token("inv")
     try:
         with transaction.atomic():
@@ -67,7 +67,7 @@ def revoke_invitation(*, invitation: Invitation, actor: Actor) -> None:
             revoked_at=now()
         )
         if not changed:
-            raise Conflict(_("This invitation was accepted or revoked already."))
+            raise Conflict(_("This invitation has already been accepted or revoked."))
         audit.record(invitation.organisation_id, actor, "invitation.revoke", invitation)
 
 
@@ -94,7 +94,7 @@ def accept(*, invitation: Invitation, person: User) -> Member:
             accepted_at=now()
         )
         if not changed:
-            raise Conflict(_("This invitation was accepted or revoked already."))
+            raise Conflict(_("This invitation has already been accepted or revoked."))
         member, _made = Member.objects.get_or_create(
             organisation_id=invitation.organisation_id, user=person, defaults={"role": invitation.role}
         )

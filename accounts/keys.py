@@ -33,7 +33,9 @@ def create_key(
         message = _("You cannot give: %s.") % ", ".join(sorted(beyond)) if beyond else _("Choose at least one.")
         raise Invalid(_("These scopes cannot be given."), fields={"scopes": [message]})
     if expires_at is not None and expires_at <= now():
-        raise Invalid(_("The key would be expired."), fields={"expires_at": [_("Choose a time to come.")]})
+        raise Invalid(
+            _("The key would already have expired."), fields={"expires_at": [_("Choose a time in the future.")]}
+        )
     assert actor.user is not None  # who has a permission here is a person or a person's key
     token = secrets.new_token(PREFIX)
     with transaction.atomic():
@@ -53,7 +55,7 @@ def create_key(
 def revoke_key(*, key: ApiKey, actor: Actor) -> None:
     with transaction.atomic():
         if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now()):
-            raise Conflict(_("This key was revoked already."))
+            raise Conflict(_("This key has already been revoked."))
         audit.record(key.organisation_id, actor, "api_key.revoke", key)
 
 

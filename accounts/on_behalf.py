@@ -22,7 +22,7 @@ def may_act(person: User) -> bool:
 def begin(session: SessionBase, person: User, organisation: Organisation) -> None:
     """From now on this session works for the organisation. It stands in the customer's audit log."""
     if not may_act(person):
-        raise Forbidden(_("You may not do this."))
+        raise Forbidden(_("You are not allowed to do this."))
     audit.record(organisation.pk, actors.staff(person), "staff.act_for", organisation)
     session[SESSION_KEY] = organisation.pk.hex
 

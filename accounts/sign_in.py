@@ -31,7 +31,7 @@ class WrongPassword(AppError):
     code = "wrong_password"
 
     def __init__(self) -> None:
-        super().__init__(_("The address or the password is not right."))
+        super().__init__(_("The address or the password is wrong."))
 
 
 def sign_in(request: HttpRequest, *, email: str, password: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def finish_mfa(*, mfa_token: str, code: str) -> dict[str, Any]:
     # allauth's form knows both kinds of code, spends a recovery code, and limits guesses.
     form = AuthenticateForm({"code": code}, user=person)
     if not form.is_valid():
-        raise AppError(_("This code is not right."), code="wrong_code", status=401)
+        raise AppError(_("This code is wrong."), code="wrong_code", status=401)
     form.authenticator.record_usage()
     return tokens.issue(person)
 
@@ -74,7 +74,7 @@ def _check_password(request: HttpRequest, email: str, password: str) -> User:
 def _let_in(person: User, request: HttpRequest) -> dict[str, Any]:
     if not is_confirmed(person):
         send_verification_email_for_user(request, person)
-        message = _("Confirm your address first: we have sent you a mail.")
+        message = _("Confirm your address first: we have sent you an email.")
         raise Forbidden(message, code="email_not_confirmed")
     if is_mfa_enabled(person):
         return {"mfa_required": True, "mfa_token": _make_mfa_token(person), "expires_in": MFA_SECONDS}
@@ -89,8 +89,8 @@ def _read_mfa_token(mfa_token: str) -> User:
     try:
         claims = signing.loads(mfa_token, salt=MFA_SALT, max_age=MFA_SECONDS)
     except signing.BadSignature:
-        raise tokens.BadToken(_("This token is not valid any more. Sign in again.")) from None
+        raise tokens.BadToken(_("This token is no longer valid. Sign in again.")) from None
     person = User.objects.filter(pk=claims["user"], is_active=True).first()
     if person is None or not secrets.same(claims["hash"], person.get_session_auth_hash()[:16]):
-        raise tokens.BadToken(_("This token is not valid any more. Sign in again."))
+        raise tokens.BadToken(_("This token is no longer valid. Sign in again."))
     return person

@@ -19,7 +19,7 @@ from lib.errors import AppError, Invalid
 
 
 def check_your_mail() -> str:
-    return _("If this address can be used here, a mail is on its way to it.")
+    return _("If this address can be used here, an email is on its way to it.")
 
 
 def sign_up(request: HttpRequest, *, email: str, password: str, name: str = "") -> None:
@@ -41,7 +41,7 @@ def verify_email(request: HttpRequest, *, key: str) -> str:
     """Confirm the address of a mailed key. Raises a 404 for one that is used, too old or unknown."""
     confirmation = get_emailconfirmation_model().from_key(key)
     if confirmation is None or not confirmation.confirm(request):
-        raise AppError(_("This link was used or is too old. Ask for a new one."), code="bad_key", status=404)
+        raise AppError(_("This link has been used or is too old. Ask for a new one."), code="bad_key", status=404)
     return _("Your address is confirmed. You can sign in.")
 
 
@@ -62,11 +62,11 @@ def reset_password(request: HttpRequest, *, key: str, password: str) -> str:
     uid, _dash, token = key.partition("-")
     form = UserTokenForm({"uidb36": uid, "key": token})
     if not form.is_valid() or not form.reset_user.is_active:
-        raise AppError(_("This link was used or is too old. Ask for a new one."), code="bad_key", status=404)
+        raise AppError(_("This link has been used or is too old. Ask for a new one."), code="bad_key", status=404)
     _check_password(password, form.reset_user)
     set_new_password(form.reset_user, password)
     finalize_password_reset(request, form.reset_user)
-    return _("Your password is changed. You can sign in.")
+    return _("Your password has been changed. You can sign in now.")
 
 
 def _check_password(password: str, person: User) -> None:

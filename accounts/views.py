@@ -73,7 +73,7 @@ def begin_acting(request: Request) -> HttpResponse:
     """Staff: work on behalf of a customer until told otherwise. It stands in the customer's audit log."""
     person = require_person(request.actor)
     if not on_behalf.may_act(person):
-        raise Forbidden(_("You may not do this."))
+        raise Forbidden(_("You are not allowed to do this."))
     wanted = decode_id("org", request.POST.get("organisation", ""))
     organisation = Organisation.objects.filter(pk=wanted, archived_at=None).first()
     if organisation is None:

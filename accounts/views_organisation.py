@@ -57,10 +57,10 @@ def add_organisation(request: Request) -> HttpResponse:
     limit(person.pk.hex, "new-organisation", per_minute=5)
     form = OrganisationForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Give the organisation a name of at most 120 letters."))
+        messages.error(request, _("Give the organisation a name of at most 120 characters."))
         return redirect("accounts:account")
     choose_organisation(request.session, make_organisation(person, form.cleaned_data["name"]))
-    messages.success(request, _("You work in the new organisation now."))
+    messages.success(request, _("You are now working in the new organisation."))
     return redirect("accounts:organisation")
 
 
@@ -123,7 +123,7 @@ def _invite(request: Request, organisation: Organisation, form: InviteForm) -> b
 def change_role(request: Request, member_id: str) -> HttpResponse:
     member = get_member(request.actor, member_id, Permission.MANAGE_MEMBERS)
     organisations.change_role(member=member, role=request.POST.get("role", ""), actor=request.actor)
-    messages.success(request, _("The role is changed."))
+    messages.success(request, _("The role has been changed."))
     return redirect("accounts:members")
 
 
@@ -132,12 +132,12 @@ def remove_member(request: Request, member_id: str) -> HttpResponse:
     member = get_member(request.actor, member_id, Permission.MANAGE_MEMBERS)
     if request.method == "POST":
         organisations.remove_member(member=member, actor=request.actor)
-        messages.success(request, _("%s is not a member any more.") % member.user.email)
+        messages.success(request, _("%s is no longer a member.") % member.user.email)
         return redirect("accounts:members")
     return _confirm(
         request,
         title=_("Remove %s?") % member.user.email,
-        lines=[_("They lose access to %s, and keys that they made stop working.") % member.organisation.name],
+        lines=[_("They lose access to %s, and keys that they created stop working.") % member.organisation.name],
         verb=_("Remove"),
         back_url=reverse("accounts:members"),
     )
@@ -147,7 +147,7 @@ def remove_member(request: Request, member_id: str) -> HttpResponse:
 def revoke_invitation(request: Request, invitation_id: str) -> HttpResponse:
     invitation = get_invitation(request.actor, invitation_id, Permission.MANAGE_MEMBERS)
     invitations.revoke_invitation(invitation=invitation, actor=request.actor)
-    messages.success(request, _("The invitation is revoked."))
+    messages.success(request, _("The invitation has been revoked."))
     return redirect("accounts:members")
 
 
@@ -202,12 +202,12 @@ def revoke_key(request: Request, key_id: str) -> HttpResponse:
     key = get_key(request.actor, key_id, Permission.MANAGE_KEYS)
     if request.method == "POST":
         keys.revoke_key(key=key, actor=request.actor)
-        messages.success(request, _("The key is revoked."))
+        messages.success(request, _("The key has been revoked."))
         return redirect("accounts:api-keys")
     return _confirm(
         request,
         title=_("Revoke the key %s?") % key.name,
-        lines=[_("Programs that use it (%s…) are refused from now on. It cannot be brought back.") % key.prefix],
+        lines=[_("Programs that use it (%s…) will be refused from now on. It cannot be restored.") % key.prefix],
         verb=_("Revoke"),
         back_url=reverse("accounts:api-keys"),
     )

@@ -72,7 +72,7 @@ def require_entitlement(organisation: Organisation, name: str, used: int = 0) ->
         return
     if allowed is False:
         raise PlanLimit(
-            _("The plan %(plan)s does not include this: %(what)s.") % {"plan": plan.name, "what": ENTITLEMENTS[name]}
+            _("The %(plan)s plan does not include this: %(what)s.") % {"plan": plan.name, "what": ENTITLEMENTS[name]}
         )
     if used >= allowed:
         raise PlanLimit(

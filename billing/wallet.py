@@ -130,7 +130,7 @@ def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
         parsed = datetime.fromisoformat(moment)
         return parsed.astimezone(UTC), UUID(hex=pk)
     except (ValueError, OverflowError):
-        raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]}) from None
+        raise Invalid(_("This cursor is not valid."), fields={"cursor": [_("Take it from `next`.")]}) from None
 
 
 def statement(organisation: Organisation, month: datetime) -> Any:

@@ -79,7 +79,7 @@ def commit(*, pod_id: UUID, epoch: int, manifest: Manifest) -> Checkpoint:
         _hold_epoch(pod_id, epoch)
         newest = Checkpoint.objects.filter(pod_id=pod_id).order_by("-sequence").first()
         if newest is not None and manifest["sequence"] <= newest.sequence:
-            raise Conflict(_("A newer checkpoint is committed already."), code="stale_sequence")
+            raise Conflict(_("A newer checkpoint has already been committed."), code="stale_sequence")
         try:
             with transaction.atomic():
                 row = _insert(pod_id, epoch, manifest, newest)

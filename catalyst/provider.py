@@ -64,7 +64,7 @@ class Adapter:
     def _place(self, request: LaunchRequest) -> NodePod:
         node = Node.objects.select_for_update(no_key=True).filter(pk=_uuid(request.offer_ref)).first()
         if node is None or node.status != NodeStatus.ALIVE:
-            raise OfferGone(_("The node does not answer now."))
+            raise OfferGone(_("The node is not answering at the moment."))
         slots = free_slots(node)
         if not slots:
             raise OfferGone(_("The node is full."))
@@ -106,7 +106,7 @@ class Adapter:
         """`crash`, `restart` or `checkpoint`, see the agent's protocol."""
         node_pod = self._current(ref)
         if node_pod is None or node_pod.state not in ACTIVE_STATES:
-            raise Rejected(_("The pod does not run now."))
+            raise Rejected(_("The pod is not running."))
         ask(node_pod, NodeCommand.Kind.SIGNAL, {"name": name})
 
     def logs(self, ref: str, *, after: str = "") -> list[LogLine]:

@@ -14,7 +14,7 @@ YEAR_S = 365 * 24 * 3600
 
 
 class Theme(models.TextChoices):
-    SYSTEM = "system", _("As my device")
+    SYSTEM = "system", _("Same as my device")
     LIGHT = "light", _("Light")
     DARK = "dark", _("Dark")
 

@@ -31,7 +31,7 @@ class AppErrorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         answer = self.get_response(request)
         if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED and wants_json(request):
-            refusal = AppError(_("This address does not take this method."), code="method_not_allowed", status=405)
+            refusal = AppError(_("This address does not support this method."), code="method_not_allowed", status=405)
             return JsonResponse(refusal.as_dict(), status=405, headers={"Allow": answer.headers.get("Allow", "")})
         return answer
 
@@ -49,7 +49,7 @@ def as_app_error(error: Exception) -> AppError | None:
     if isinstance(error, DataError | UnicodeEncodeError):
         # Signs that no text column takes (NUL, lone surrogates), numbers out of range: wrong input, whoever missed it.
         log.warning("input reached the database that it cannot hold", exc_info=error)
-        return Invalid(_("Some values hold signs or numbers that cannot be stored."))
+        return Invalid(_("Some values contain characters or numbers that cannot be stored."))
     return None
 
 
@@ -94,7 +94,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_answer(request, Forbidden(_("You may not do this.")))
+    return error_answer(request, Forbidden(_("You are not allowed to do this.")))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -103,7 +103,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Our own fault; the frame of the page may be what is broken, so there is a bare answer behind it."""
-    error = AppError(_("Something broke on our side. We have been told."), code="server_error", status=500)
+    error = AppError(_("Something broke on our side. We have been notified."), code="server_error", status=500)
     try:
         return error_answer(request, error)
     except Exception:

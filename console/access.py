@@ -25,4 +25,4 @@ def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
     groups = person.groups.values_list("name", flat=True)
     if app == "console" or person.is_superuser or any(app in table.get(group, ()) for group in groups):
         return actors.staff(person, organisation_id=actor.organisation_id)
-    raise Forbidden(_("Your group of staff may not do this."))
+    raise Forbidden(_("Your staff group is not allowed to do this."))

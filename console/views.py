@@ -61,7 +61,7 @@ def show_pods(request: Request) -> HttpResponse:
         "page": Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page")),
         "status": status,
         "search": search,
-        "statuses": [("active", _("All that are not over")), ("all", _("All")), *PodStatus.choices],
+        "statuses": [("active", _("All active pods")), ("all", _("All")), *PodStatus.choices],
         "live_path": DASHBOARD_SOCKET,
         "has_any": bool(rows) or Pod.objects.filter(organisation=organisation).exists(),
     }
@@ -165,7 +165,7 @@ def act_on_pod(request: Request, pod_id: str, act: str) -> HttpResponse:
 def _do(request: Request, pod: Pod, chosen: Act, act: str) -> str:
     """The reason why it was not done, or nothing."""
     if act == "terminate" and request.POST.get("name", "").strip() != pod.name:
-        return _("Type the pod's name as it is written above.")
+        return _("Type the pod's name as written above.")
     try:
         actor: Actor = request.actor
         chosen.verb(pod=pod, actor=actor)

@@ -31,7 +31,7 @@ def find_by_key(key: str) -> Enrolment:
     found = Enrolment.objects.filter(key_hash=secrets.hash_token(key.strip())).exclude(key_hash="").first()
     if found is None:
         raise AppError(
-            _("This activation key is unknown. Copy it whole from the newest mail."),
+            _("This activation key is unknown. Copy all of it from the newest email."),
             code="bad_key",
             status=404,
             fields={"key": [_("Unknown activation key.")]},
@@ -43,13 +43,13 @@ def activate(key: str) -> Enrolment:
     """Confirm the mail address, give the credits and start the first pod. A used key answers 409, an old one 410."""
     enrolment = find_by_key(key)
     if enrolment.status != EnrolmentStatus.PAID:
-        raise AppError(_("This key was used already. Sign in instead."), code="key_used", status=409)
+        raise AppError(_("This key has already been used. Sign in instead."), code="key_used", status=409)
     if enrolment.key_expires_at and enrolment.key_expires_at < now():
         send_key(enrolment)
-        raise AppError(_("This key has expired. We have just mailed you a new one."), code="key_expired", status=410)
+        raise AppError(_("This key has expired. We have just emailed you a new one."), code="key_expired", status=410)
     with transaction.atomic():
         if not switch_enrolment(enrolment, EnrolmentStatus.ACTIVATED, activated_at=now()):
-            raise AppError(_("This key was used already. Sign in instead."), code="key_used", status=409)
+            raise AppError(_("This key has already been used. Sign in instead."), code="key_used", status=409)
         confirm_email(enrolment.user)
     start_first_pod(enrolment)
     return enrolment

@@ -31,7 +31,7 @@ class EnrolmentAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @admin.action(description=_("Mail a new activation key"))
+    @admin.action(description=_("Send a new activation key"))
     def send_new_key(self, request: HttpRequest, rows: QuerySet[Enrolment]) -> None:
         waiting = rows.filter(status=EnrolmentStatus.PAID)
         for enrolment in waiting:

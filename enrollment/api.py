@@ -127,7 +127,7 @@ def create_subscription(request: Request, body: CheckoutIn) -> Status[dict[str, 
     limit(request, "checkout", per_minute=20)
     plan = Plan.objects.filter(pk=body.plan, is_public=True).first()
     if plan is None:
-        raise Invalid(_("There is no such plan."), fields={"plan": [_("Choose a plan of billing/plans.")]})
+        raise Invalid(_("There is no such plan."), fields={"plan": [_("Choose one of the plans in billing/plans.")]})
     form = CheckoutForm(body.model_dump() | {"terms": body.accept_terms})
     if not form.is_valid():
         fields = {name: [str(text) for text in texts] for name, texts in form.errors.items()}

@@ -68,7 +68,7 @@ def begin(
 def start_payment(enrolment: Enrolment, *, return_url: str, cancel_url: str) -> Payment:
     """Ask the payment service for an order. Asking again while it waits answers the same order."""
     if enrolment.status not in {EnrolmentStatus.STARTED, EnrolmentStatus.ABANDONED}:
-        raise Conflict(_("This enrolment is paid already."))
+        raise Conflict(_("This enrolment has already been paid."))
     payment = payments.start(
         organisation=enrolment.organisation,
         purpose=Payment.Purpose.PLAN,

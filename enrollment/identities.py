@@ -33,7 +33,7 @@ def validate_cedula(text: str) -> Verdict:
     if len(digits) != 10 or not digits.isdigit():
         return Verdict(False, kind, _("A cédula has 10 digits."))
     if int(digits[:2]) not in PROVINCES:
-        return Verdict(False, kind, _("The first two digits name no province."))
+        return Verdict(False, kind, _("The first two digits are not those of a province."))
     try:
         ci.validate(digits)
     except StdnumError:
@@ -47,14 +47,14 @@ def validate_ruc(text: str) -> Verdict:
     if len(digits) != 13 or not digits.isdigit():
         return Verdict(False, kind, _("A RUC has 13 digits."))
     if int(digits[:2]) not in PROVINCES:
-        return Verdict(False, kind, _("The first two digits name no province."))
+        return Verdict(False, kind, _("The first two digits are not those of a province."))
     if digits.endswith("000"):
         return Verdict(False, kind, _("A RUC ends with the number of the establishment, from 001 on."))
     try:
         ruc.validate(digits)
     except StdnumError:
         if digits[2] in COMPANY_DIGITS:
-            message = _("The check digit does not match. Newer companies may have such a number: please compare it.")
+            message = _("The check digit does not match. Newer companies may have such a number: please check it.")
             return Verdict(True, kind, message, warning=True)
         return Verdict(False, kind, _("This is not a valid RUC: its check digit does not match."))
     return Verdict(True, kind, _("Valid RUC."))

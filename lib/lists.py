@@ -32,4 +32,4 @@ def _parse_cursor(cursor: str) -> UUID:
     try:
         return UUID(hex=cursor)
     except ValueError:
-        raise Invalid(_("This cursor is not one of ours."), fields={"cursor": [_("Take it from `next`.")]}) from None
+        raise Invalid(_("This cursor is not valid."), fields={"cursor": [_("Take it from `next`.")]}) from None

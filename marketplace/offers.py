@@ -60,5 +60,5 @@ def why_not(
     if age_s > FRESH.total_seconds():
         reasons.append(_("Last seen %(hours)d h ago") % {"hours": age_s // 3600})
     if not rentable:
-        reasons.append(_("%(provider)s: compare only, rent there directly") % {"provider": provider})
+        reasons.append(_("%(provider)s: for comparison only; rent there directly") % {"provider": provider})
     return reasons

@@ -93,6 +93,11 @@ class SearchPage:
         return any(name not in first for name, _ in self.query.as_params()) or bool(set(self.errors) - first)
 
     @property
+    def ways_out(self) -> list[Chip]:
+        """When nothing fits: filters without which something would."""
+        return [chip for chip in self.chips if chip.found]
+
+    @property
     def said(self) -> str:
         """The result in one line, also for people who cannot see the table."""
         if self.result is None:
@@ -167,7 +172,7 @@ def order_in_words(query: OfferQuery) -> str:
             _("best value first") if query.ranking == "reference" else _("best value first (TOPSIS over these offers)")
         )
     if query.sort == "price":
-        return _("dearest first") if query.descending else _("cheapest first")
+        return _("most expensive first") if query.descending else _("cheapest first")
     label = column_labels().get(query.sort, query.sort)
     return _("sorted by %(column)s") % {"column": label}
 

@@ -14,7 +14,7 @@ from lib.clock import now
 from lib.errors import Conflict
 from marketplace.providers.base import ProviderError
 from marketplace.registry import adapter_for
-from pods import lifecycle
+from pods import lifecycle, spend_limits
 from pods.models import Placement, Pod
 from pods.states import RESTING, DesiredStatus, PodStatus, Reason, is_final
 
@@ -56,6 +56,7 @@ def start_pod(*, pod: Pod, actor: Actor) -> Pod:
     pod.refresh_from_db()
     if pod.status in ENDED:
         raise _not_now(pod)
+    spend_limits.require_room(pod.organisation, pod.created_by, payer=pod.payer)
     with transaction.atomic():
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
         _note(pod, "pod.start", actor)
@@ -70,6 +71,7 @@ def try_next_best(*, pod: Pod, actor: Actor) -> Pod:
     pod.refresh_from_db()
     if pod.status != PodStatus.FAILED:
         raise _not_now(pod)
+    spend_limits.require_room(pod.organisation, pod.created_by, payer=pod.payer)
     with transaction.atomic():
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
         _note(pod, "pod.try_next_best", actor)
@@ -130,7 +132,7 @@ def _signal(pod: Pod, name: str, actor: Actor) -> None:
         raise _not_now(pod)
     adapter = _signalling(placement)
     if adapter is None:
-        message = _("%s cannot do this: stop the pod and start it again.") % placement.provider
+        message = _("%s does not support this: stop the pod and start it again.") % placement.provider
         raise Conflict(message, code="not_supported")
     try:
         adapter.signal(placement.ref, name)

@@ -64,7 +64,7 @@ class PodAdmin(ReadOnlyAdmin):
             except AppError as refusal:
                 messages.error(request, f"{pod}: {refusal.message}")
             else:
-                messages.success(request, _("%s: asked for.") % pod)
+                messages.success(request, _("%s: requested.") % pod)
 
 
 @admin.register(Placement)

@@ -182,7 +182,7 @@ def get_receipt(request: Request, pod_id: str) -> dict[str, Any]:
     rows = Placement.objects.filter(pod=pod, receipt__isnull=False).order_by("epoch", "attempt")
     found = [s.show_receipt(row) for row in rows]
     if not found:
-        raise NotFound(_("There is no receipt yet: no place of this pod was seen gone."), code="no_receipt")
+        raise NotFound(_("There is no receipt yet: the end of this pod has not been confirmed."), code="no_receipt")
     return {"pod": pod.public_id, "status": pod.status, "receipts": found}
 
 

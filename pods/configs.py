@@ -110,7 +110,7 @@ Problems = list[tuple[str, str]]
 def _check_program(spec: PodConfig) -> Problems:
     found: Problems = []
     if not NAME.match(spec.name or ""):
-        found.append(("name", _("Use 1 to 63 small letters, digits and hyphens, such as llama-finetune.")))
+        found.append(("name", _("Use 1 to 63 lowercase letters, digits and hyphens, such as llama-finetune.")))
     if spec.image and not IMAGE.match(spec.image):
         found.append(("image", _("This is not an image reference, such as pytorch/pytorch:2.8.0-cuda12.8.")))
     if not spec.image and not spec.command:
@@ -170,7 +170,7 @@ def _check_payment(spec: PodConfig) -> Problems:
 def _check_env(env: Mapping[str, str]) -> Problems:
     found: Problems = []
     if any(not ENV_NAME.match(name) for name in env):
-        found.append(("env", _("A name is letters, digits and underscores.")))
+        found.append(("env", _("A name consists of letters, digits and underscores.")))
     if any("\x00" in value for value in env.values()) or len(json.dumps(dict(env))) > MAX_ENV_BYTES:
         found.append(("env", _("All values together have at most 32 KB, without NUL.")))
     if any(name.startswith("CATALYST_") for name in env):

@@ -16,7 +16,7 @@ from billing.wallet import balances
 from lib.clock import now
 from lib.errors import AppError, Conflict, Forbidden, Invalid, PaymentRequired
 from marketplace.models import Offer
-from pods import actions, lifecycle
+from pods import actions, lifecycle, spend_limits
 from pods.models import Payer, Pod, PodConfig, PodSpec
 from pods.placing import choose_offers
 from pods.pricing import DRIFT, Price, price_of
@@ -48,7 +48,7 @@ def estimate(config: PodConfig, offer: Offer | None = None) -> Estimate:
     """Raises Conflict (`no_offer`) when nothing fits."""
     found = offer_for(config, offer)
     if found is None:
-        raise Conflict(_("No offer fits: loosen the filters, or choose one."), code="no_offer")
+        raise Conflict(_("No offer matches: loosen the filters, or choose an offer yourself."), code="no_offer")
     price = price_of(config, found)
     runway = None
     if config.payer != Payer.OWN_KEY and price.per_hour > 0:
@@ -83,6 +83,7 @@ def deploy(
     chosen = offer_for(config, offer)
     _refuse_problems(validate(config, chosen))
     assert chosen is not None
+    spend_limits.require_room(organisation, actor.user, payer=config.payer)
     _refuse_drift(price_of(config, chosen).per_hour, expected_price_per_hour)
     try:
         with transaction.atomic():
@@ -116,7 +117,7 @@ def _refuse_problems(problems: list[Problem]) -> None:
 def _refuse_drift(price: Decimal, expected: Decimal | None) -> None:
     if expected is not None and price > expected * DRIFT:
         values = {"old": expected, "new": price}
-        message = _("The price changed from %(old)s to %(new)s per hour. Look at it again.") % values
+        message = _("The price changed from %(old)s to %(new)s per hour. Please check it.") % values
         raise Conflict(message, code="price_changed", fields={"expected_price_per_hour": [str(price)]})
 
 

@@ -191,7 +191,7 @@ def _watch_funds(pod: Pod, placement: Placement, settled: Settled) -> None:
     """Warn once when less than a full reserve could be held; stop while there is time to save the pod's state."""
     last_minutes = cost(STOP_SECONDS, placement.price_per_hour)
     if (settled.short or settled.exhausted) and settled.held <= last_minutes:
-        _stop(pod, Reason.NO_FUNDS, _("The balance does not pay for the next minutes."))
+        _stop(pod, Reason.NO_FUNDS, _("The balance does not cover the next minutes."))
     if settled.short and pod.funds_warned_at is None:
         Pod.objects.filter(pk=pod.pk).update(funds_warned_at=now())
         minutes = int(settled.held * SECONDS_PER_HOUR / placement.price_per_hour) // 60

@@ -281,5 +281,5 @@ def _why_not(pod: Pod, offer: Offer) -> str:
         return _("The offer was taken or withdrawn.")
     if ceiling is not None and offer.price_per_hour > ceiling:
         values = {"new": offer.price_per_hour, "most": ceiling}
-        return _("The price rose to %(new)s USD/h; agreed were at most %(most)s USD/h.") % values
+        return _("The price rose to %(new)s USD/h; the agreed maximum was %(most)s USD/h.") % values
     return _("The offer cannot be rented now.")

@@ -71,7 +71,7 @@ def _linkable(slug: str) -> Provider:
         message = _("Keys of this provider cannot be linked.")
         raise Invalid(message, fields={"provider": [message]})
     if "rent" not in provider.capabilities:
-        message = _("%s can be compared here, not rented.") % provider.name
+        message = _("%s can be compared here but not rented.") % provider.name
         raise Invalid(message, fields={"provider": [message]})
     return provider
 
@@ -85,7 +85,7 @@ def _put_key(account: ProviderAccount, key: str) -> None:
         message = _("%s does not accept this key.") % account.provider.name
         raise Invalid(message, code="bad_key", fields={"key": [message]}) from None
     except ProviderError as failure:
-        message = _("%s could not be asked about this key. Try again in a minute.") % account.provider.name
+        message = _("We could not check this key with %s. Try again in a minute.") % account.provider.name
         raise AppError(message, code=failure.code, status=503) from None
     account.checked_at = now()
     account.problem = ""

@@ -45,7 +45,7 @@ LONGEST_BACKOFF_S = 30.0
 PATIENCE = timedelta(minutes=2)
 MAX_REFUSALS = 5
 OVERDUE = timedelta(minutes=10)
-TOO_POOR = gettext_lazy("The balance does not pay for the first minutes.")
+TOO_POOR = gettext_lazy("The balance, or a spend limit, does not cover the first minutes.")
 
 
 class LeaseLost(Exception):
@@ -184,10 +184,10 @@ def _reserve(pod: Pod, offer: Offer) -> float:
 def _no_place(pod: Pod, problem: str, refusals: int) -> float:
     """A pod that ran waits for capacity as long as it lives; a new one for two minutes, if nobody refused it."""
     if pod.status == S.RECOVERING or (not refusals and now() < pod.seeking_since + PATIENCE):
-        _say(pod, _("No place that fits is free; looking on."))
+        _say(pod, _("No matching place is free right now; still looking."))
         return 2 * SOON_S
     reason = Reason.PROVIDER_REFUSED if refusals else Reason.NO_CAPACITY
-    _switch(pod, S.FAILED, reason, problem or pod.message or _("No offer that fits could be had."))
+    _switch(pod, S.FAILED, reason, problem or pod.message or _("No matching offer could be rented."))
     return AGAIN
 
 

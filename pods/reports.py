@@ -177,7 +177,7 @@ def _failed(report: _Report) -> None:
 def _gone(report: _Report) -> None:
     status = report.pod.status
     if status == S.PROVISIONING:
-        report.end_placement(report.instance.message or _("The provider does not know the instance any more."))
+        report.end_placement(report.instance.message or _("The provider no longer knows the instance."))
         report.switch(S.QUEUED, Reason.INSTANCE_LOST)
     elif status in {S.RUNNING, S.RECOVERING}:
         _move(report, Reason.INSTANCE_LOST)

@@ -13,7 +13,7 @@ TEMPLATES: list[dict[str, Any]] = [
     {
         "slug": "count",
         "name": _("Counting job"),
-        "description": _("Counts steps and saves a checkpoint every few of them. Kill it, and watch it go on."),
+        "description": _("Counts steps and saves a checkpoint every few steps. Kill it, and watch it carry on."),
         "command": ["catalyst-job:count", "--steps", "100000"],
         "disk_gb": 1,
         "checkpoints": True,

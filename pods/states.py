@@ -30,19 +30,20 @@ class DesiredStatus(models.TextChoices):
 
 class Reason(models.TextChoices):
     NONE = "", ""
-    REQUESTED = "requested", _("asked for")
+    REQUESTED = "requested", _("as requested")
     STARTED = "started", _("the provider accepted it")
     REACHED = "reached", _("a probe reached it")
     NODE_LOST = "node_lost", _("its node fell silent")
     INSTANCE_LOST = "instance_lost", _("the provider lost it")
     PREEMPTED = "preempted", _("the provider took it back")
-    NO_CAPACITY = "no_capacity", _("no offer could be had")
+    NO_CAPACITY = "no_capacity", _("no offer could be rented")
     PROVIDER_REFUSED = "provider_refused", _("the provider refused it")
-    EXITED = "exited", _("its process ended well")
+    EXITED = "exited", _("its process ended normally")
     CRASHED = "crashed", _("its process failed too often")
     NO_FUNDS = "no_funds", _("the balance ran out")
     TIME_OVER = "time_over", _("its time to live ended")
     BUDGET_SPENT = "budget_spent", _("its spend cap was reached")
+    LIMIT_REACHED = "limit_reached", _("a monthly spend limit was reached")
     CONFIRMED_GONE = "confirmed_gone", _("seen gone twice at the provider")
     PLATFORM_STOP = "platform_stop", _("this installation was stopped")
 

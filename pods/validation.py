@@ -34,7 +34,9 @@ def validate(config: PodConfig, offer: Offer | None) -> list[Problem]:
     found += _check_mode(config)
     found += _check_plan(config)
     if offer is None:
-        found.append(Problem("offer", "no_offer", _("No offer fits: loosen the filters, or choose one.")))
+        found.append(
+            Problem("offer", "no_offer", _("No offer matches: loosen the filters, or choose an offer yourself."))
+        )
         return found
     found += _check_offer(config, offer)
     found += _check_provider(config, offer)
@@ -96,7 +98,7 @@ def _check_provider(config: PodConfig, offer: Offer) -> Iterator[Problem]:
     if offer.kind == Offer.Kind.SPOT and "spot" not in provider.capabilities:
         yield Problem("kind", "no_spot", _("%s has no spot instances.") % provider.name)
     if provider.pk != OWN_NODES and not config.image:
-        yield Problem("image", "image_needed", _("%s runs images: name one.") % provider.name)
+        yield Problem("image", "image_needed", _("%s runs container images: name one.") % provider.name)
     if provider.pk == OWN_NODES and not config.command and not config.image:
         yield Problem("command", "command_needed", _("Name what is to run."))
     if provider.pk != OWN_NODES and config.command and config.command[0].startswith("catalyst-job:"):
@@ -111,7 +113,7 @@ def _check_payer(config: PodConfig, offer: Offer) -> Iterator[Problem]:
     elif config.payer == Payer.OWN_KEY:
         yield Problem("provider_account", "other_provider", _("Your key is for another provider."))
     else:
-        yield Problem("payer", "no_platform_key", _("%s can be used with your own key only.") % offer.provider.name)
+        yield Problem("payer", "no_platform_key", _("%s can only be used with your own key.") % offer.provider.name)
 
 
 def _check_funds(config: PodConfig, price: Price) -> Iterator[Problem]:

@@ -38,8 +38,18 @@ def money(amount: Decimal | None, currency: str) -> str:
         return "—"
     if currency == "USD":
         return usd(amount)
-    unit = _("credits") if currency == "CREDIT" else currency
-    return f"{_shown(amount, 2)} {unit}"
+    places = 2 if not amount or abs(amount) >= Decimal("0.005") else 6
+    return money_exact(amount, currency, places)
+
+
+@register.filter
+def money_exact(amount: Decimal, currency: str, places: int = 6) -> str:
+    """With the places in which it is kept: `0.000767 credits`."""
+    sign = "−" if amount < 0 else ""
+    shown = _shown(abs(amount), places)
+    if currency == "USD":
+        return f"{sign}${shown}"
+    return f"{sign}{shown} {_('credits') if currency == 'CREDIT' else currency}"
 
 
 @register.filter

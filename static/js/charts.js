@@ -7,6 +7,7 @@ import uPlot from "../vendor/uplot.js";
 
 const COLOURS = ["--accent", "--good", "--warn", "--bad", "--busy"];
 const HEIGHT = 240;
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
 
 const seconds = (at) => (typeof at === "number" ? at : Date.parse(at) / 1000);
 const amount = (value) => (value === null ? null : Number(value));
@@ -33,12 +34,13 @@ function resolve(figure, name) {
   return colour;
 }
 
-function writer(unit) {
+function writer(unit, places = 0) {
   const language = document.documentElement.lang;
   const money = unit === "$";
+  const minimumFractionDigits = money ? Math.max(2, places) : places;
   return (value) => {
     if (value == null) return "—";
-    const text = value.toLocaleString(language, { maximumFractionDigits: money ? 4 : 2 });
+    const text = value.toLocaleString(language, { minimumFractionDigits, maximumFractionDigits: Math.max(minimumFractionDigits, money ? 4 : 2) });
     return money ? `$${text}` : unit ? `${text} ${unit}` : text;
   };
 }
@@ -53,9 +55,10 @@ function line(figure, one, n, bars) {
   return { ...shape, dash: n % 2 ? [6, 4] : undefined, paths };
 }
 
-// Hours within a day, days within a year, months beyond; always UTC, 24 hours.
+// Seconds within minutes, hours within a day, days within a year, months beyond; always UTC, 24 hours.
 function times(_, ticks, __, ___, step) {
-  const part = step < 86400 ? { hour: "2-digit", minute: "2-digit", hour12: false } : step < 28 * 86400 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" };
+  const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const part = step < 60 ? { ...clock, second: "2-digit" } : step < 86400 ? clock : step < 28 * 86400 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" };
   const format = new Intl.DateTimeFormat(document.documentElement.lang, { ...part, timeZone: "UTC" });
   return ticks.map((at) => format.format(at * 1000));
 }
@@ -67,14 +70,18 @@ function moment(_, at) {
 function options(figure, data) {
   const grid = { stroke: resolve(figure, "--line"), width: 1 };
   const axis = { stroke: resolve(figure, "--ink-2"), grid, ticks: grid, font: `12px ${getComputedStyle(figure).fontFamily}` };
-  const write = writer(data.series[0]?.unit);
+  const unit = data.series[0]?.unit;
+  // Ticks of one axis have as many decimals as its step needs; counts have none, and no steps between them.
+  const write = (_, ticks, __, ___, step) => ticks.map(writer(unit, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))));
+  const counts = data.series.every((one) => one.values.every((value) => value === null || Number.isInteger(value)));
+  const incrs = counts && unit !== "$" ? WHOLE : undefined;
   const bars = figure.dataset.chart === "bars";
   return {
     width: figure.clientWidth,
     height: HEIGHT,
     series: [{ label: "UTC", value: moment }, ...data.series.map((one, n) => line(figure, one, n, bars))],
-    axes: [{ ...axis, values: times }, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
-    scales: bars ? { y: { range: (_, low, high) => [0, high || 1] } } : {},
+    axes: [{ ...axis, space: 72, values: times }, { ...axis, size: 72, incrs, values: write }],
+    scales: bars ? { y: { range: (_, low, high) => [0, high * 1.1 || 1] } } : {},
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
   };
 }

@@ -35,7 +35,7 @@ def test_no_buttons_without_keys() -> None:
 @pytest.mark.django_db
 def test_button_leads_to_the_service(with_keys: None) -> None:
     page = Client().get("/account/login/?next=/deploy/").content.decode()
-    assert "Go on with Google" in page
+    assert "Continue with Google" in page
     assert "GitHub" not in page
     answer = Client().post("/account/google/login/?process=login&next=%2Fdeploy%2F")
     assert answer["Location"].startswith("https://accounts.google.com/")

@@ -70,7 +70,7 @@ def test_no_way_in_before_the_address_is_confirmed(anonymous: Caller, mailoutbox
 def test_known_address_answers_the_same(owner: Person, anonymous: Caller, mailoutbox: list[EmailMessage]) -> None:
     sign_up(anonymous.client, email=owner.user.email)
     assert User.objects.count() == 1
-    assert mailoutbox[0].subject == "You have an account already"
+    assert mailoutbox[0].subject == "You already have an account"
 
 
 def test_foreign_next_is_not_followed(anonymous: Caller, mailoutbox: list[EmailMessage]) -> None:
@@ -109,7 +109,7 @@ def test_api_tells_nobody_who_is_here(owner: Person, anonymous: Caller, mailoutb
     new = anonymous.api("post", "auth/signup", {"email": "new@example.com", "password": PASSWORD})
     known = anonymous.api("post", "auth/signup", {"email": owner.user.email, "password": PASSWORD})
     assert (new.status_code, new.json()) == (known.status_code, known.json())
-    assert [mail.subject for mail in mailoutbox] == ["Confirm your address", "You have an account already"]
+    assert [mail.subject for mail in mailoutbox] == ["Confirm your address", "You already have an account"]
 
 
 def test_api_refuses_weak_password(anonymous: Caller) -> None:

@@ -54,19 +54,19 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     page.get_by_role("link", name="Choose Pro").click()
 
     page.get_by_label("Name").fill("Ana Paredes")
-    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Email").fill(email)
     page.get_by_label("Country").select_option("EC")
     page.get_by_label("Tax id").select_option("cedula")
     page.get_by_label("Number").fill("1710034066")  # one digit off
     page.get_by_label("I accept").check()
     page.get_by_role("button", name=re.compile("Pay")).click()
     expect(page.get_by_text("not a valid cédula", exact=False)).to_be_visible()
-    assert page.get_by_label("E-mail").input_value() == email
+    assert page.get_by_label("Email").input_value() == email
     page.get_by_label("Number").fill("1710034065")
     page.get_by_role("button", name=re.compile("Pay")).click()
 
     pay_at_paypal(page)
-    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
     key = read_mail(page, site, r"act_[\w-]{20,}")
     page.goto(f"{site.url}/activate/")
     page.get_by_label("Activation key").fill("act_wrong")

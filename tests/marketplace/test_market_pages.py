@@ -77,7 +77,7 @@ def test_a_wrong_filter_is_named_beside_its_field(stocked: None, headers: dict[s
 
 def test_no_match_says_what_to_take_away_and_what_is_near(stocked: None) -> None:
     html = page("/market/?gpu=h100&max_price=0.01")
-    assert "No offer fits all of this" in html
+    assert "No offer matches all filters" in html
     assert re.search(r"\$0\.0100</b> ✕ · 4", html)
     assert "Nearest offers" in html
     assert html.count("data-offer=") == 3
@@ -136,7 +136,7 @@ def test_a_withdrawn_offers_page_stays(market: None) -> None:
     offer(raw("b"))
     html = page(f"/offers/{Offer.objects.get(ref='a').public_id}/")
     assert "No longer offered" in html
-    assert "/deploy/?offer=" not in html.split("Others of the same model")[0]
+    assert "/deploy/?offer=" not in html.split("More offers of this model")[0]
 
 
 @pytest.mark.parametrize("path", ["/offers/off_1/", "/offers/nonsense/", "/gpus/nothing/", "/offers/off_%00/"])
