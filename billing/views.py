@@ -39,7 +39,7 @@ def home(request: Request) -> HttpResponse:
     month = _month(request.GET.get("month", ""))
     page = Paginator(wallet.statement(organisation, month), ROWS).get_page(request.GET.get("page"))
     balances = []
-    for currency in wallet.CURRENCIES:
+    for currency in wallet.BALANCES:
         burn = wallet.burn_per_hour(organisation, currency)
         runway = wallet.runway(organisation, burn, currency)
         seconds = runway.total_seconds() if runway is not None else None

@@ -19,7 +19,8 @@ from billing.usage import HOLD_SOURCE, RESERVE
 from lib.errors import Invalid
 from lib.lists import MAX_LIMIT
 
-CURRENCIES = ("USD", "CREDIT")
+CURRENCIES = ("USD", "CREDIT")  # what pods are paid with
+BALANCES = (*CURRENCIES, "USDC")  # what an organisation can have
 HOUR = timedelta(hours=1)
 ZERO = Decimal(0)
 

@@ -31,7 +31,7 @@ LONGEST_MESSAGE = 2000
 
 def new_message(*, organisation: Organisation, address: str, network: Network, actor: Actor) -> tuple[LinkNonce, str]:
     """What the wallet is to sign within five minutes. Raises Invalid for what is no address, Forbidden for programs."""
-    from siwe import ISO8601Datetime, SiweMessage, VersionEnum, generate_nonce
+    from siwe import ISO8601Datetime, SiweMessage, generate_nonce
 
     address = parse_address(address)
     if actor.user is None:
@@ -43,7 +43,7 @@ def new_message(*, organisation: Organisation, address: str, network: Network, a
         domain=_domain(),
         address=address,
         uri=settings.PUBLIC_URL,
-        version=VersionEnum.one,
+        version="1",
         chain_id=network.chain_id,
         issued_at=ISO8601Datetime.from_datetime(now()),
         nonce=nonce.nonce,
@@ -138,6 +138,7 @@ def _spend(nonce: str, organisation: Organisation, actor: Actor) -> None:
 
 
 def _verify(parsed: SiweMessage, signature: str) -> None:
+    from eth_keys.exceptions import BadSignature
     from siwe import VerificationError
 
     chains = {network.chain_id for network in configured()}
@@ -146,6 +147,6 @@ def _verify(parsed: SiweMessage, signature: str) -> None:
         raise Invalid(words, code="wrong_site", fields={"message": [words]})
     try:
         parsed.verify(signature, domain=_domain(), nonce=parsed.nonce, timestamp=now())
-    except (VerificationError, ValueError, TypeError):
+    except (VerificationError, BadSignature, ValueError, TypeError):
         words = _("This is not the signature of that wallet.")
         raise Invalid(words, code="bad_signature", fields={"signature": [words]}) from None
