@@ -45,13 +45,15 @@ REFUND_TRANSITIONS: dict[str, frozenset[str]] = {
 class SubscriptionStatus(models.TextChoices):
     PENDING = "pending", _("Waiting for payment")
     ACTIVE = "active", _("Active")
+    PAST_DUE = "past_due", _("Payment failed")
     ENDED = "ended", _("Ended")
 
 
 T = SubscriptionStatus
 SUBSCRIPTION_TRANSITIONS: dict[str, frozenset[str]] = {
     T.PENDING: frozenset({T.ACTIVE, T.ENDED}),
-    T.ACTIVE: frozenset({T.ENDED}),
+    T.ACTIVE: frozenset({T.PAST_DUE, T.ENDED}),
+    T.PAST_DUE: frozenset({T.ACTIVE, T.ENDED}),
     T.ENDED: frozenset(),
 }
 

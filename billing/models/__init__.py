@@ -12,6 +12,7 @@ from billing.models.chain import (
 from billing.models.credits import CreditLot, CreditRate
 from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
 from billing.models.ledger import Account, Currency, Transfer
+from billing.models.methods import PaymentMethod, ServiceCustomer
 from billing.models.payments import Payment, Refund, WebhookEvent
 from billing.models.plans import Plan, Subscription
 
@@ -29,8 +30,10 @@ __all__ = [
     "LinkNonce",
     "LinkedWallet",
     "Payment",
+    "PaymentMethod",
     "Plan",
     "Refund",
+    "ServiceCustomer",
     "Subscription",
     "TaxRate",
     "Transfer",

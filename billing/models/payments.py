@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
 from billing.models.ledger import Currency
+from billing.models.methods import PaymentMethod
 from billing.models.plans import Plan, Subscription
 from billing.states import PaymentStatus, RefundStatus
 from lib.ids import encode_id, new_id
@@ -42,6 +43,7 @@ class Payment(models.Model):
     reason = models.CharField(max_length=48, blank=True)
     order_ref = models.CharField(_("order at the service"), max_length=64, blank=True)
     capture_ref = models.CharField(_("capture at the service"), max_length=64, blank=True)
+    method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     approve_url = models.CharField(max_length=500, blank=True)
     payer_email = models.EmailField(blank=True)
     idempotency_key = models.CharField(max_length=120, blank=True, editable=False)  # of the request that started it

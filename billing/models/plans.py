@@ -10,8 +10,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from billing.models.methods import PaymentMethod
 from billing.states import SubscriptionStatus
 from lib.ids import encode_id, new_id
+from lib.leases import Leased
 
 
 class Plan(models.Model):
@@ -37,13 +39,26 @@ class Plan(models.Model):
         return self.name
 
 
-class Subscription(models.Model):
+class Subscription(Leased):
+    """A plan that an organisation has: month by month, or renewed by a payment service (`service`) until it is ended."""
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="subscriptions")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     status = models.CharField(_("status"), max_length=12, choices=SubscriptionStatus.choices)
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
+    service = models.CharField(_("renewed by"), max_length=16, blank=True)
+    service_ref = models.CharField(_("subscription at the service"), max_length=64, blank=True)
+    item_ref = models.CharField(max_length=64, blank=True)
+    method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    # From the next renewal on; what was paid stays until then.
+    next_plan = models.ForeignKey(Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    cancel_at_period_end = models.BooleanField(_("ends with its period"), default=False)
+    cancel_reason = models.CharField(_("why it ends"), max_length=24, blank=True)
+    cancel_comment = models.CharField(_("what the customer says"), max_length=400, blank=True)
+    past_due_since = models.DateTimeField(_("not paid since"), null=True, blank=True)
+    retries = models.PositiveSmallIntegerField(_("further tries"), default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -52,7 +67,10 @@ class Subscription(models.Model):
         verbose_name_plural = _("subscriptions")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
-                fields=["organisation"], condition=Q(status="active"), name="subscription_active_once"
+                fields=["organisation"], condition=Q(status__in=["active", "past_due"]), name="subscription_active_once"
+            ),
+            models.UniqueConstraint(
+                fields=["service", "service_ref"], condition=~Q(service_ref=""), name="subscription_at_service_once"
             ),
         ]
 
