@@ -228,7 +228,9 @@ def _textbook(snapshot: Snapshot, rows: Column, price: Column, weights: list[int
 def _show(snapshot: Snapshot, query: OfferQuery, rows: Column, scores: Column, moment: float) -> list[OfferRow]:
     seen = snapshot.columns["seen"][rows]
     codes = snapshot.columns["provider"][rows]
-    shown = snapshot.frame[rows].iter_rows(named=True)
+    # One by one: taking them at once is handed to the threads of polars, and on a busy machine waiting for those takes
+    # longer than all the rest.
+    shown = (snapshot.frame.row(int(row), named=True) for row in rows)
     return [
         _show_row(row, snapshot.providers[code], float(when), moment, float(score), query)
         for row, code, when, score in zip(shown, codes, seen, scores, strict=True)

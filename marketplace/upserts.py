@@ -156,21 +156,22 @@ def _stage(cursor: Any, rows: Iterable[OfferRow]) -> int:
         for row in rows:
             copy.write_row(row)
             count += 1
-    _tell_planner(cursor, "incoming", count)
+    _tell_planner(cursor, "incoming (ref, kind)", count)
     return count
 
 
-def _tell_planner(cursor: Any, table: LiteralString, rows: int) -> None:
-    """Nobody analyses temporary tables for us, and large ones need another plan than small ones."""
+def _tell_planner(cursor: Any, columns: LiteralString, rows: int) -> None:
+    """Nobody analyses temporary tables for us, and large ones need another plan than small ones. It is enough to know
+    the columns that are joined."""
     if rows > SMALL:
-        cursor.execute(f"ANALYZE pg_temp.{table}")
+        cursor.execute(f"ANALYZE pg_temp.{columns}")
 
 
 def _find_differing(cursor: Any, facts: dict[str, Any]) -> tuple[int, int, int]:
     cursor.execute(FIND_DIFFERING, facts)
     cursor.execute(COUNT_DIFFERING)
     differing, new, price_changes = cursor.fetchone()
-    _tell_planner(cursor, "differing", differing)
+    _tell_planner(cursor, "differing (ref, kind, is_new)", differing)
     return new, differing - new, price_changes
 
 
