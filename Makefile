@@ -24,8 +24,8 @@ help: ## This list
 run: env ## Start everything and print the address (MODE=LIVE, PORT=, NODES=, HOST=, DATABASE_URL=, REDIS_URL=)
 	@exec $(BIN)/python -m lib.local.run
 
-test: lint ## Everything that must hold; ARGS="tests/pods -x" goes to pytest
-	$(BIN)/pytest $(ARGS)
+test: lint ## Everything that must hold; ARGS="tests/pods -x" goes to pytest, as does "-n 0" (one process)
+	$(BIN)/pytest $(if $(findstring no:xdist,$(ARGS)),,-n auto) $(ARGS)
 
 lint: env ## Format, lint, types, layers, migrations, production settings, translations
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 import requests
@@ -33,19 +34,33 @@ NO_CHROMIUM = "Chromium is not installed (Debian, Ubuntu: apt-get install chromi
 MOST_PROCESSES = 4
 
 
-def pytest_configure() -> None:
+def _hands_out(config: pytest.Config) -> bool:
+    """Whether this process only hands the tests out: it needs neither Django nor servers."""
+    return getattr(config.option, "dist", "no") != "no"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
+    if not _hands_out(config):
+        _configure()
+
+
+def _configure() -> None:
     # Reading a setting makes pytest-django set Django up, which it does only when settings are there already.
     from django.conf import settings
 
     assert settings.SANDBOX
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
+    # A slow machine is no wrong example.
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
     # The real hash takes 0.2 s of processor time on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    hands_out = getattr(session.config.option, "dist", "no") != "no"  # to other processes, which start their own
-    if not session.config.option.collectonly and not hands_out:
+    if not session.config.option.collectonly and not _hands_out(session.config):
         servers.start()
 
 
@@ -63,15 +78,25 @@ def pytest_xdist_setupnodes() -> None:
     del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A test goes to the process that is free next, in order; whole journeys, which share an installation, to one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InOrder(LoadScopeScheduling):  # type: ignore[misc]  # has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+    config.option.loadscopereorder = False
+    return InOrder(config, log)
+
+
 def pytest_unconfigure() -> None:
     servers.stop()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "e2e" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("e2e"))  # one installation, in one process
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
     if not CHROMIUM:
