@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sandbox.store import Document
 from sandbox.stripe import balance, cards
-from sandbox.stripe.documents import changed, dollars, new_id
+from sandbox.stripe.documents import changed, dollars, listed, new_id, shown
 from sandbox.stripe.errors import Problem, missing
+from sandbox.stripe.expand import PARTS
 from sandbox.stripe.forms import fields, metadata, one_of, positive, text
 from sandbox.stripe.lists import lister
 from sandbox.stripe.table import Endpoint
@@ -114,6 +115,12 @@ def retrieve_of_charge(call: Call) -> Document:
     return refund
 
 
+def _of_charge(world: World, charge: Document) -> Document:
+    rows = [shown(each) for each in world.of("refund", charge=charge["id"])]
+    return listed(rows[::-1], f"/v1/charges/{charge['id']}/refunds")
+
+
+PARTS["charge", "refunds"] = _of_charge
 REASON = one_of("duplicate", "fraudulent", "requested_by_customer")
 ENDPOINTS = (
     Endpoint(

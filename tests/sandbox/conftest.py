@@ -104,6 +104,9 @@ def start_peer(name: str, state: Path, facts: Path, *extra: str, port: int | Non
         "PAYPAL_CLIENT_ID": "client",
         "PAYPAL_CLIENT_SECRET": "secret",
         "PAYPAL_WEBHOOK_ID": "WEBHOOK1",
+        "STRIPE_SECRET_KEY": "sk_test_merchant",
+        "STRIPE_PUBLISHABLE_KEY": "pk_test_merchant",
+        "STRIPE_WEBHOOK_SECRET": "whsec_merchant",
     }
     process = subprocess.Popen([sys.executable, "-m", "sandbox", name, *arguments], cwd=ROOT, env=environment)
     peer = RunningPeer(name, f"http://127.0.0.1:{port}", process)
