@@ -121,8 +121,8 @@ class Node:
 
     def head(self) -> Head:
         with asking("head"):
-            final = self._web3.eth.get_block("finalized")["number"]
-            latest = self._web3.eth.block_number
+            final = int(self._web3.eth.get_block("finalized")["number"])
+            latest = int(self._web3.eth.block_number)
         if final > latest:
             raise ChainDown(f"head: block {final} is final but {latest} is the latest")
         return Head(latest, final)
@@ -161,7 +161,7 @@ class Node:
             if Web3.to_hex(receipt["transactionHash"]) != tx_hash:
                 raise ChainDown("receipt: of another transaction")
             return Receipt(
-                block_number=receipt["blockNumber"],
+                block_number=int(receipt["blockNumber"]),
                 block_hash=Web3.to_hex(receipt["blockHash"]),
                 succeeded=receipt["status"] == 1,
                 transfers=tuple(self._transfers_in(receipt)),
