@@ -19,6 +19,7 @@ import console.api_refunds
 import enrollment.api
 import marketplace.api
 import pods.api
+import pods.api_spend_limits
 from accounts.auth import api_auth
 from lib.errors import AppError
 
@@ -65,6 +66,7 @@ ROUTES = (
     accounts.api,
     marketplace.api,
     pods.api,
+    pods.api_spend_limits,
     billing.api,
     billing.api_chain,
     billing.api_credits,

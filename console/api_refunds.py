@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
-from ninja import Header, Router, Schema
+from ninja import Router, Schema, Status
+from ninja.params.functions import Header
 from pydantic import Field
 
 from accounts.requests import Request
@@ -74,7 +75,7 @@ def list_refunds(request: Request, limit: int = 50, cursor: str | None = None) -
 
 
 @router.post("admin/refunds", response={201: RefundOut})
-def refund_payment(request: Request, body: RefundIn, idempotency_key: str = KEY) -> tuple[int, dict[str, Any]]:
+def refund_payment(request: Request, body: RefundIn, idempotency_key: str = KEY) -> Status[dict[str, Any]]:
     """Give a payment back, in part or in full. `sent`: the service has not confirmed it yet, and is asked again."""
     actor = require_staff(request.actor, "billing", change=True)
     payment = Payment.objects.filter(pk=decode_id("pay", body.payment_id)).first()
@@ -82,4 +83,4 @@ def refund_payment(request: Request, body: RefundIn, idempotency_key: str = KEY)
         raise NotFound(_("There is no such payment."))
     key = f"api-{idempotency_key}"[:120]
     made = refunds.give_back(payment=payment, amount=body.amount, reason=body.reason, actor=actor, idempotency_key=key)
-    return 201, show_refund(made)
+    return Status(201, show_refund(made))

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console import staff, views
+from console import staff, views, views_limits
 
 app_name = "console"
 urlpatterns = [
@@ -12,5 +12,6 @@ urlpatterns = [
     path("pods/<str:pod_id>/<slug:act>/", views.act_on_pod, name="pod-act"),
     path("activity/", views.show_activity, name="activity"),
     path("nodes/", views.show_nodes, name="nodes"),
+    path("billing/limits/", views_limits.show_limits, name="limits"),
     path("staff/", staff.show_staff_dashboard, name="staff"),
 ]

@@ -15,7 +15,7 @@ from accounts import actor as actors
 from accounts.models import User
 from lib.errors import AppError
 from pods import actions
-from pods.models import Placement, Pod, PodConfig, PodEvent, PodTemplate, Usage
+from pods.models import Placement, Pod, PodConfig, PodEvent, PodTemplate, SpendLimit, Usage
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -92,6 +92,13 @@ class UsageAdmin(ReadOnlyAdmin):
     search_fields = ("placement__pod__name", "placement__ref")
     date_hierarchy = "started_at"
     list_select_related = ("placement__pod",)
+
+
+@admin.register(SpendLimit)
+class SpendLimitAdmin(ReadOnlyAdmin):
+    list_display = ("organisation", "person", "soft", "hard", "told_at")
+    search_fields = ("organisation__name", "person__email")
+    list_select_related = ("organisation", "person")
 
 
 @admin.register(PodConfig)

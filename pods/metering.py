@@ -22,7 +22,7 @@ from billing.usage import RESERVE, NextHold, Settled
 from lib.clock import now
 from lib.ids import new_id
 from lib.money import round_money
-from pods import actions, lifecycle, notices
+from pods import actions, lifecycle, notices, spend_limits
 from pods.models import OPEN_PLACEMENTS, Payer, Placement, Pod, Usage
 from pods.states import DesiredStatus, Reason
 
@@ -68,7 +68,7 @@ def meter(placement_id: UUID) -> None:
         if placement.meter_due_at is None:
             return
         is_over = placement.status not in OPEN_PLACEMENTS or placement.ended_at is not None
-        interval = unbilled(placement, room=_room_below_cap(pod))
+        interval = unbilled(placement, room=_left_to_spend(pod))
         if interval is not None:
             _bill(placement, interval, is_over=is_over)
         if is_over:
@@ -204,12 +204,11 @@ def _watch_funds(pod: Pod, placement: Placement, settled: Settled) -> None:
 
 
 def _plan_next(pod: Pod, placement: Placement) -> None:
-    """Look again in a minute, or at the moment when the spend cap is reached; there the pod is stopped."""
+    """Look again in a minute, or at the moment when a spend limit is reached; there the pod is stopped."""
     due_in = METER_EVERY
-    room = _room_below_cap(pod)
+    room = _left_to_spend(pod)
     if room is not None and room <= 0:
-        message = _("Its spend cap of %s is reached.") % pod.spend_cap
-        _stop(pod, Reason.BUDGET_SPENT, message)
+        _stop_at_limit(pod)
     elif room is not None and placement.reached_at is not None and placement.price_per_hour > 0:
         due_in = min(due_in, timedelta(seconds=max(1.0, float(room * SECONDS_PER_HOUR / placement.price_per_hour))))
     Placement.objects.filter(pk=placement.pk).update(meter_due_at=now() + due_in)
@@ -222,7 +221,7 @@ def _stop(pod: Pod, reason: Reason, message: str) -> None:
 def _next_hold(placement: Placement, *, about_to_bill: Decimal = Decimal(0)) -> Decimal:
     """The cost of the next minutes, as far as the spend cap leaves room for it."""
     amount = wallet.reserve_amount(placement.price_per_hour)
-    room = _room_below_cap(placement.pod)
+    room = _left_to_spend(placement.pod)
     return amount if room is None else min(amount, room - about_to_bill)
 
 
@@ -231,5 +230,19 @@ def _set_hold(placement: Placement, hold_id: UUID | None, amount: Decimal) -> No
     Placement.objects.filter(pk=placement.pk).update(hold_id=hold_id, held_amount=amount)
 
 
-def _room_below_cap(pod: Pod) -> Decimal | None:
-    return None if pod.spend_cap is None else max(Decimal(0), pod.spend_cap - spent(pod))
+def _left_to_spend(pod: Pod) -> Decimal | None:
+    """What its own cap and the monthly limits leave; None: there are none."""
+    bounds = [] if pod.spend_cap is None else [max(Decimal(0), pod.spend_cap - spent(pod))]
+    room = _monthly_room(pod)
+    return min([*bounds, *([room.left] if room else [])], default=None)
+
+
+def _stop_at_limit(pod: Pod) -> None:
+    if pod.spend_cap is not None and spent(pod) >= pod.spend_cap:
+        _stop(pod, Reason.BUDGET_SPENT, _("Its spend cap of %s is reached.") % pod.spend_cap)
+    elif room := _monthly_room(pod):
+        _stop(pod, Reason.LIMIT_REACHED, room.message)
+
+
+def _monthly_room(pod: Pod) -> spend_limits.Room | None:
+    return spend_limits.room_for(pod.organisation, pod.created_by, payer=pod.payer)

@@ -354,3 +354,32 @@ class Usage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seconds} s, {self.amount} {self.currency}"
+
+
+class SpendLimit(models.Model):
+    """What an organisation, or one of its members, may spend from the wallet in a calendar month (UTC), in USD.
+
+    People are told at `soft`; at `hard` their pods stop, with what they saved, and none starts until the next month.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="spend_limits")
+    person = models.ForeignKey(  # who started the pods; none: everybody together
+        User, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    soft = models.DecimalField(_("tell at"), max_digits=20, decimal_places=6, null=True, blank=True)
+    hard = models.DecimalField(_("stop at"), max_digits=20, decimal_places=6, null=True, blank=True)
+    told_at = models.DateTimeField(_("told"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("spend limit")
+        verbose_name_plural = _("spend limits")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["organisation", "person"], name="spend_limit_once", nulls_distinct=False),
+            models.CheckConstraint(
+                condition=(Q(soft=None) | Q(soft__gt=0)) & (Q(hard=None) | Q(hard__gt=0)), name="spend_limit_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.soft} / {self.hard}"

@@ -32,6 +32,10 @@ NEWS: Final[dict[str, tuple[str, StrOrPromise]]] = {
     f"{S.FAILED}/{Reason.NO_FUNDS}": ("pod.no_funds", _("{name} did not start: the balance is too low")),
     f"{S.STOPPING}/{Reason.NO_FUNDS}": ("pod.no_funds", _("{name} is stopped: the balance ran out")),
     f"{S.STOPPING}/{Reason.BUDGET_SPENT}": ("pod.budget_spent", _("{name} is stopped: its spend cap was reached")),
+    f"{S.STOPPING}/{Reason.LIMIT_REACHED}": (
+        "pod.limit_reached",
+        _("{name} is stopped: a monthly spend limit was reached"),
+    ),
     f"{S.TERMINATING}/{Reason.TIME_OVER}": ("pod.time_over", _("{name} ends: its time to live is over")),
     OVERDUE: ("pod.overdue", _("{name} is not gone yet: its provider still shows it")),
     FUNDS_LOW: ("pod.funds_low", _("{name} will be stopped soon: the balance runs out")),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from pods import metering, notices, provider_logs, reconcile, sweeping
+from pods import metering, notices, provider_logs, reconcile, spend_limits, sweeping
 
 log = logging.getLogger(__name__)
 # A call that waited longer is worth nothing: the next tick makes it again.
@@ -66,3 +66,8 @@ def sweep_orphans() -> None:
 @shared_task
 def prune_pods() -> None:
     sweeping.prune()
+
+
+@shared_task
+def tell_of_spend_limits() -> None:
+    spend_limits.tell_of_soft_limits()

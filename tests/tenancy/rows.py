@@ -27,6 +27,7 @@ class Theirs(NamedTuple):
     config_id: str
     account_id: str
     payment_id: str
+    invoice_id: str
     enrolment_id: str
     message_id: str
     sign_in_id: str
@@ -39,6 +40,7 @@ class Theirs(NamedTuple):
 
 def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     from accounts.models import ApiKey, ApiSignIn, Invitation, Member
+    from billing.invoices import issue_for_payment
     from billing.models import LinkedWallet, Payment
     from billing.seeds import seed as seed_plans
     from enrollment.models import Enrolment
@@ -71,6 +73,7 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         config_id=config.public_id,
         account_id=account.public_id,
         payment_id=payment.public_id,
+        invoice_id=issue_for_payment(payment).public_id,
         enrolment_id=enrolment.public_id,
         message_id=notify(organisation, kind="pod.running", title="It runs")[0].public_id,
         sign_in_id=ApiSignIn.objects.get(user=owner.user).public_id,

@@ -62,9 +62,12 @@ OWN = {
     "GET billing/subscription",
     "POST billing/subscription",
     "GET billing/payments",
+    "GET billing/invoices",
     "GET wallets/balance",
     "POST wallets/deposit",
     "POST credits/transfer",
+    "GET wallets/limits",
+    "PUT wallets/limits",
     "GET wallets/transactions",
     "GET wallets/chains",
     "POST wallets/nonce",
@@ -95,6 +98,8 @@ STAFF = {
     "GET admin/billing",
     "GET admin/transaction/{tx_id}",
     "POST admin/resend-receipt",
+    "GET admin/refunds",
+    "POST admin/refunds",
 }
 AGENTS = {
     "POST nodes/pods/{pod}/{epoch}/chunks/missing",
@@ -145,6 +150,8 @@ ROWS: dict[str, Body] = {
     "PATCH provider-accounts/{account_id}": lambda theirs: {"name": "mine"},
     "DELETE provider-accounts/{account_id}": nothing,
     "GET billing/receipts/{payment_id}": nothing,
+    "GET billing/invoices/{invoice_id}": nothing,
+    "GET billing/invoices/{invoice_id}/pdf": nothing,
     "GET jobs/{pod_id}/checkpoints": nothing,
     "DELETE wallets/links/{wallet_id}": nothing,
     "GET wallets/withdrawals/{withdrawal_id}": nothing,
@@ -160,6 +167,7 @@ STAFF_BODIES: dict[str, Body] = {
     "POST admin/pod/destroy": lambda theirs: {"pod_id": theirs.pod_id},
     "POST admin/pod/start": lambda theirs: {"pod_id": theirs.pod_id},
     "POST admin/resend-receipt": lambda theirs: {"payment_id": theirs.payment_id},
+    "POST admin/refunds": lambda theirs: {"payment_id": theirs.payment_id, "amount": "1.00", "reason": "asked for"},
 }
 
 
@@ -260,7 +268,15 @@ def test_other_sessions_find_no_payment(theirs: Theirs, outsider: Person, anonym
 
 def test_outsiders_lists_hold_nothing_of_theirs(theirs: Theirs, outsider: Person) -> None:
     """Own lists answer, and no id of the other organisation stands in any of them."""
-    ids = {theirs.pod_id, theirs.config_id, theirs.account_id, theirs.payment_id, theirs.key_id, theirs.member_id}
+    ids = {
+        theirs.pod_id,
+        theirs.config_id,
+        theirs.account_id,
+        theirs.payment_id,
+        theirs.key_id,
+        theirs.member_id,
+        theirs.invoice_id,
+    }
     for route in sorted(route for route in OWN if route.startswith("GET ")):
         answer = call(outsider, route, theirs)
         assert answer.status_code == 200, (route, answer.content)
