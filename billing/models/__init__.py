@@ -15,6 +15,7 @@ from billing.models.ledger import Account, Currency, Transfer
 from billing.models.methods import PaymentMethod, ServiceCustomer
 from billing.models.payments import Payment, Refund, WebhookEvent
 from billing.models.plans import Plan, Subscription
+from billing.models.reconciliation import ReconciliationCase, ReconciliationRun
 
 __all__ = [
     "Account",
@@ -32,6 +33,8 @@ __all__ = [
     "Payment",
     "PaymentMethod",
     "Plan",
+    "ReconciliationCase",
+    "ReconciliationRun",
     "Refund",
     "ServiceCustomer",
     "Subscription",
