@@ -31,5 +31,5 @@ class BillingDetailsForm(forms.Form):
     def clean_country(self) -> str:
         country: str = self.cleaned_data["country"]
         if country not in COUNTRIES:
-            raise forms.ValidationError(_("Choose a country of the list."))
+            raise forms.ValidationError(_("Choose a country from the list."))
         return country

@@ -40,6 +40,7 @@ SOFT_AMOUNT = ParagraphStyle("soft amount", SOFT, alignment=TA_RIGHT)
 TOTAL = ParagraphStyle("total", TEXT, fontName="Helvetica-Bold", fontSize=11, leading=16)
 TOTAL_AMOUNT = ParagraphStyle("total amount", TOTAL, alignment=TA_RIGHT)
 MARGIN = 22 * mm
+FRAME_PADDING = 6  # reportlab's own
 WIDTH = A4[0] - 2 * MARGIN
 
 
@@ -50,8 +51,8 @@ def render_invoice(invoice: Invoice) -> bytes:
         document = SimpleDocTemplate(
             buffer,
             pagesize=A4,
-            leftMargin=MARGIN,
-            rightMargin=MARGIN,
+            leftMargin=MARGIN - FRAME_PADDING,
+            rightMargin=MARGIN - FRAME_PADDING,
             topMargin=MARGIN,
             bottomMargin=MARGIN,
             title=f"{_title(invoice)} {invoice.number}",
@@ -141,7 +142,9 @@ def _foot(invoice: Invoice) -> list[Flowable]:
         notes.append(_("Reverse charge: the buyer accounts for the tax (Article 196 of Directive 2006/112/EC)."))
     elif invoice.tax_treatment == Invoice.Treatment.NOT_TAXED:
         notes.append(_("We charge no tax in the buyer's country."))
-    notes.append(_("Prices include tax. Amounts are in %s.") % invoice.currency)
+    else:
+        notes.append(_("Prices include tax."))
+    notes.append(_("Amounts are in %s.") % invoice.currency)
     if settings.SANDBOX:
         notes.append(_("Sandbox: no real money was paid."))
     return [Spacer(0, 9 * mm), *(_text(note, SOFT) for note in notes)]
