@@ -41,6 +41,8 @@ def _hands_out(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
+    if os.environ.get("REQUIRE_BROWSER") == "1" and not CHROMIUM:
+        raise pytest.UsageError(f"{NO_CHROMIUM}, and REQUIRE_BROWSER=1 asks for it.")
     if not _hands_out(config):
         _configure()
 
@@ -99,16 +101,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
-    if not CHROMIUM:
-        _refuse_or_skip([item for item in items if item.get_closest_marker("browser")])
+            if not CHROMIUM:
+                item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
     items.sort(key=lambda item: "e2e" in item.path.parts)  # stable: the whole journeys come last
-
-
-def _refuse_or_skip(browser_tests: list[pytest.Item]) -> None:
-    if browser_tests and os.environ.get("REQUIRE_BROWSER") == "1":
-        raise pytest.UsageError(f"{NO_CHROMIUM}, and REQUIRE_BROWSER=1 asks for it.")
-    for item in browser_tests:
-        item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -134,7 +129,8 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> No
         call_command("migrate", verbosity=0, interactive=False)
         connection.close()
         connection.settings_dict.update(application)
-    connection.ops.execute_sql_flush = _flush_as_owner  # type: ignore[method-assign]
+    # Of the class: beside a browser's event loop there is another connection than before it.
+    type(connection.ops).execute_sql_flush = staticmethod(_flush_as_owner)  # type: ignore[assignment,method-assign]
 
 
 def _flush_as_owner(sql_list: Iterable[str]) -> None:
