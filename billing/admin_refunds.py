@@ -41,6 +41,7 @@ class RefundsOfPayment:
     """What the page of a payment can do beside showing it."""
 
     actions_detail = ("refund",)
+    readonly_fields = ("refunded",)
 
     @action(  # type: ignore[untyped-decorator]
         description=gettext_lazy("Refund"),

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from lib.countries import COUNTRIES, country_choices
 
+LINES = 8  # of an address: an invoice has room for so many
+
 
 class BillingDetailsForm(forms.Form):
     name = forms.CharField(label=_("Name on invoices"), max_length=160, required=False)
@@ -27,6 +29,12 @@ class BillingDetailsForm(forms.Form):
         super().__init__(*args, **kwargs)
         country: Any = self.fields["country"]
         country.choices = [("", _("Choose a country")), *country_choices()]
+
+    def clean_address(self) -> str:
+        lines = [line.strip() for line in self.cleaned_data["address"].splitlines() if line.strip()]
+        if len(lines) > LINES:
+            raise forms.ValidationError(_("At most %(n)d lines.") % {"n": LINES})
+        return "\n".join(lines)
 
     def clean_country(self) -> str:
         country: str = self.cleaned_data["country"]

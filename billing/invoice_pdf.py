@@ -102,7 +102,7 @@ def _parties(invoice: Invoice) -> Table:
 
 
 def _party(title: str, party: dict[str, str], locale: str) -> list[Flowable]:
-    address = [line.strip() for line in party["address"].replace(";", "\n").splitlines() if line.strip()]
+    address = [line.strip() for line in party["address"].splitlines() if line.strip()]
     country = Locale(locale).territories.get(party["country"], party["country"])
     tax_id = _("Tax id: %s") % party["tax_id"] if party["tax_id"] else ""
     rest = [_text(line, TEXT) for line in (*address, country, tax_id) if line]

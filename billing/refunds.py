@@ -83,7 +83,7 @@ def give_back(*, payment: Payment, amount: Decimal | str, reason: str, actor: Ac
     try:
         return bring_up(refund.pk)
     except AppError as away:
-        log.warning("refund %s waits: %s", refund.public_id, away.message)
+        log.warning("refund %s waits: %s", refund.public_id, getattr(away, "detail", away.message))
         refund.refresh_from_db()
         return refund
 
@@ -120,8 +120,8 @@ def reconcile_refunds() -> int:
     for refund in claimed:
         try:
             bring_up(refund.pk)
-        except base.ServiceDown as failure:
-            log.warning("refund %s: %s", refund.public_id, failure.detail)
+        except AppError as away:
+            log.warning("refund %s waits: %s", refund.public_id, getattr(away, "detail", away.message))
     return len(claimed)
 
 

@@ -31,7 +31,7 @@ def reconcile_payments() -> None:
     for event_id in reconcile.waiting_events():
         _process(event_id)
     for invoice in invoices.without_file():
-        receipts.deliver(invoice)
+        deliver_invoice.delay_on_commit(str(invoice.pk))  # each by itself: one that fails holds up no other
 
 
 @shared_task

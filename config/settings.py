@@ -259,7 +259,7 @@ FORCE_COUNTRY = env("GPUBROKER_FORCE_COUNTRY")
 # Who sells, as it stands on invoices. Lines of the address are parted by semicolons; the country is ISO 3166-1.
 SELLER = {
     "name": env("SELLER_NAME", "GPUBroker"),
-    "address": env("SELLER_ADDRESS"),
+    "address": env("SELLER_ADDRESS").replace(";", "\n"),
     "country": env("SELLER_COUNTRY", "EC").upper(),
     "tax_id": env("SELLER_TAX_ID"),
 }
@@ -345,5 +345,6 @@ LOGGING: dict[str, Any] = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

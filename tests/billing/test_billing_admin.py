@@ -52,7 +52,7 @@ def test_actions_call_the_domain(staff: Person, owner: Person, paypal: str, sett
         form = {"action": name, "_selected_action": [str(payment.pk)]}
         return staff.client.post("/admin/billing/payment/", form, follow=True).content.decode()
 
-    assert "when the payment is complete" in act("mail_receipt")
+    assert "once the payment is complete" in act("mail_receipt")
     assert payment.public_id in act("check_at_service")
     payment.refresh_from_db()
     assert payment.status == PaymentStatus.CAPTURED
