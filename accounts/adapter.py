@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from accounts.models import User
 from accounts.people import after_confirmation, welcome
@@ -20,6 +21,8 @@ from lib import mail, secrets
 
 # What a session keeps when its person signs out: it proves nothing about them, only about this browser.
 KEPT_AT_SIGN_OUT = ("sandbox_mailbox",)
+# Whether there is an account or not: what follows must not tell.
+PASSWORD_ASKED = {"account/email/password_reset_key", "account/email/unknown_account"}
 SITE = SimpleNamespace(name="GPUBroker", domain=settings.PUBLIC_HOST)
 
 
@@ -27,6 +30,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         request = allauth_context.request
         mail.send(email, template_prefix, {"request": request, "email": email, "current_site": SITE, **context})
+        if template_prefix in PASSWORD_ASKED:
+            for path in settings.ON_PASSWORD_ASKED:
+                import_string(path)(request, email)
 
     def confirm_email(self, request: HttpRequest, email_address: Any) -> bool:
         with transaction.atomic():

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import actor as actors
-from accounts import audit
+from accounts import audit, plan_limits
 from accounts.actor import Actor
 from accounts.models import Invitation, Member, Organisation, User
 from accounts.organisations import check_role_is_grantable
@@ -26,7 +26,8 @@ SESSION_KEY = "invitation"
 
 
 def invite(*, organisation: Organisation, email: str, role: str, actor: Actor) -> Invitation:
-    """Mail a link that makes its reader a member. Raises Conflict when they are one, or are invited already."""
+    """Mail a link that makes its reader a member. Raises Conflict when they are one, or are invited already,
+    and Forbidden when the plan has no room for one more."""
     email = email.lower()
     check_role_is_grantable(actor, organisation, role)
     if Member.objects.filter(organisation=organisation, user__email=email).exists():
@@ -34,7 +35,10 @@ def invite(*, organisation: Organisation, email: str, role: str, actor: Actor) -
     token = secrets.new_token("inv")
     try:
         with transaction.atomic():
+            plan_limits.lock(organisation)
             _open(organisation).filter(email=email, expires_at__lte=now()).update(revoked_at=now())
+            invited = _open(organisation).filter(expires_at__gt=now()).exclude(email=email).count()
+            plan_limits.require_room_for_member(organisation, invited=invited)
             invitation = Invitation.objects.create(
                 organisation=organisation,
                 email=email,
@@ -95,6 +99,9 @@ def accept(*, invitation: Invitation, person: User) -> Member:
         )
         if not changed:
             raise Conflict(_("This invitation has already been accepted or revoked."))
+        plan_limits.lock(invitation.organisation)
+        if not Member.objects.filter(organisation_id=invitation.organisation_id, user=person).exists():
+            plan_limits.require_room_for_member(invitation.organisation)
         member, _made = Member.objects.get_or_create(
             organisation_id=invitation.organisation_id, user=person, defaults={"role": invitation.role}
         )

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, plan_limits
 from accounts.access import permissions_of
 from accounts.actor import Actor
 from accounts.models import ApiKey, Organisation
@@ -26,7 +26,8 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 def create_key(
     *, organisation: Organisation, name: str, scopes: Iterable[str], expires_at: datetime | None, actor: Actor
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which nobody can read again. Raises Invalid for scopes beyond the actor's own."""
+    """The row and the key itself, which nobody can read again. Raises Invalid for scopes beyond the actor's own, Forbidden
+    when the plan has no room for one more."""
     wanted = frozenset(scopes)
     beyond = wanted - permissions_of(actor, organisation.pk)
     if not wanted or beyond:
@@ -39,6 +40,8 @@ def create_key(
     assert actor.user is not None  # who has a permission here is a person or a person's key
     token = secrets.new_token(PREFIX)
     with transaction.atomic():
+        plan_limits.lock(organisation)
+        plan_limits.require_room_for_key(organisation, _working(live_keys(organisation)).count())
         key = ApiKey.objects.create(
             organisation=organisation,
             created_by=actor.user,
@@ -63,10 +66,14 @@ def live_keys(organisation: Organisation) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(organisation=organisation, revoked_at=None).select_related("created_by")
 
 
+def _working(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+    return keys.filter(Q(expires_at=None) | Q(expires_at__gt=now()))
+
+
 def find_key(token: str) -> ApiKey | None:
     """The key that a request carries, when it works: not revoked, not expired, its maker still active."""
     found = (
-        ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now()), key_hash=secrets.hash_token(token))
+        _working(ApiKey.objects.filter(key_hash=secrets.hash_token(token)))
         .filter(revoked_at=None, created_by__is_active=True, organisation__archived_at=None)
         .select_related("created_by")
         .first()

@@ -14,6 +14,7 @@ from lib.errors import Invalid
 PRESETS = ("10", "25", "50", "100", "250", "500")
 
 
+from lib.forms import read_number
 class TopUpForm(forms.Form):
     """A preset or a sum of one's own, which wins. `token` makes sending the form twice harmless."""
 
@@ -33,7 +34,7 @@ class TopUpForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        written = (data.get("amount") or "").strip() or data.get("preset") or ""
+        written = read_number((data.get("amount") or "").strip()) or data.get("preset") or ""
         if "amount" in self.errors or "preset" in self.errors:
             return data
         try:

@@ -201,7 +201,10 @@ AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
 AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
 # What other parts do when somebody signs up, and when they confirm their address: called in the same transaction.
 ON_SIGN_UP = ["notifications.mailbox.remember_new_person", "enrollment.drafts.keep_after_sign_up"]
+ON_PASSWORD_ASKED = ["notifications.mailbox.remember_asked_mail"]
 ON_EMAIL_CONFIRMED = ["billing.credits.grant_signup_credits"]
+# Raises Forbidden when the plan of an organisation does not allow one more: billing stands above accounts.
+REQUIRE_ENTITLEMENT = "billing.plans.require_entitlement"
 JWT_ACCESS_SECONDS = 15 * 60
 JWT_REFRESH_SECONDS = 30 * 24 * 3600
 

@@ -89,7 +89,13 @@ class DeployForm(forms.Form):
         help_text=_("Leave empty to run until you stop it."),
     )
     spend_cap = forms.DecimalField(
-        label=_("Spend cap"), min_value=Decimal("0.01"), max_digits=12, decimal_places=2, required=False
+        label=_("Spend cap"),
+        min_value=Decimal("0.01"),
+        max_digits=12,
+        decimal_places=2,
+        required=False,
+        localize=True,  # `25,50` on a Spanish page
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )
     payer = forms.ChoiceField(
         label=_("Pay from"), choices=[(Payer.WALLET, Payer.WALLET.label), (Payer.CREDITS, Payer.CREDITS.label)]

@@ -2,9 +2,14 @@
 
 Signed in: the addresses that the person confirmed. Before that: those which this browser was the first to sign up
 with. Typing somebody's address into a form gives nothing, since a known address is not handed out a second time.
+
+One exception, for an installation that only its own machine can reach: who asks there for a new password in another
+browser may read that one message, once. Whoever sits at the machine owns the installation.
 """
 
 from __future__ import annotations
+
+import ipaddress
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -14,9 +19,12 @@ from django.http import HttpRequest
 from accounts.models import Organisation, User
 from accounts.people import is_confirmed
 from lib import secrets
+from lib.ids import decode_id
+from lib.rate import client_address
 from notifications.models import SandboxMail, SandboxMailbox
 
 SESSION_KEY = "sandbox_mailbox"
+ASKED_KEY = "sandbox_mail_asked"
 
 
 def remember_address(request: HttpRequest, email: str) -> None:
@@ -45,6 +53,37 @@ def own_addresses(request: HttpRequest) -> list[str]:
 
 def own_mail(request: HttpRequest) -> QuerySet[SandboxMail]:
     return SandboxMail.objects.filter(to__in=own_addresses(request)).order_by("-pk")
+
+
+def remember_asked_mail(request: HttpRequest, email: str) -> None:
+    """Called when somebody has asked for a new password (settings.ON_PASSWORD_ASKED)."""
+    if settings.SANDBOX and is_at_the_machine(request):
+        newest = SandboxMail.objects.filter(to=email.lower()).order_by("-pk").first()
+        request.session[ASKED_KEY] = newest.public_id if newest else ""
+
+
+def has_asked_mail(request: HttpRequest) -> bool:
+    return bool(request.session.get(ASKED_KEY))
+
+
+def take_asked_mail(request: HttpRequest) -> list[SandboxMail]:
+    """The message that this browser asked for; a second time there is none."""
+    asked = request.session.pop(ASKED_KEY, "")
+    return list(SandboxMail.objects.filter(pk=decode_id("mail", asked))) if asked else []
+
+
+def is_at_the_machine(request: HttpRequest) -> bool:
+    """Not through any proxy, and the address that people see is this machine's own."""
+    if settings.BEHIND_PROXY or "X-Forwarded-For" in request.headers:
+        return False
+    return _is_loopback(settings.PUBLIC_HOST) and _is_loopback(client_address(request))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _holder(request: HttpRequest) -> str:

@@ -14,7 +14,7 @@ from accounts.access import require_person
 from accounts.requests import Request
 from lib.ids import decode_id
 from notifications.inbox import mark_read, messages_of, unread_count
-from notifications.mailbox import own_addresses, own_mail
+from notifications.mailbox import has_asked_mail, own_addresses, own_mail, take_asked_mail
 from notifications.models import Notification
 
 PER_PAGE = 30
@@ -51,5 +51,18 @@ def show_mailbox(request: Request) -> HttpResponse:
     """One's own mail of the sandbox, before signing in too. In LIVE there is no such page."""
     if not settings.SANDBOX:
         raise Http404
-    context = {"addresses": own_addresses(request), "mails": own_mail(request)[:50]}
+    context = {
+        "addresses": own_addresses(request),
+        "mails": own_mail(request)[:50],
+        "has_asked": has_asked_mail(request),
+    }
     return render(request, "notifications/mailbox.html", context)
+
+
+@require_POST
+@never_cache
+def read_asked_mail(request: Request) -> HttpResponse:
+    """The message that this browser has just asked for, once."""
+    if not settings.SANDBOX:
+        raise Http404
+    return render(request, "notifications/mailbox.html", {"mails": take_asked_mail(request), "asked": True})

@@ -137,3 +137,26 @@ def staff(db: None) -> Person:
 @pytest.fixture
 def anonymous(db: None) -> Caller:
     return Caller()
+
+
+def give_team_plan(organisation: Organisation) -> None:
+    """Room for members and keys: without a plan, the limits of Free hold."""
+    from datetime import timedelta
+
+    from billing import seeds
+    from billing.models import Plan, Subscription
+    from lib.clock import now
+
+    seeds.seed()
+    Subscription.objects.create(
+        organisation=organisation,
+        plan=Plan.objects.get(pk="team"),
+        status="active",
+        period_start=now(),
+        period_end=now() + timedelta(days=30),
+    )
+
+
+@pytest.fixture
+def team_plan(organisation: Organisation) -> None:
+    give_team_plan(organisation)

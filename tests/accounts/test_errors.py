@@ -76,7 +76,7 @@ def test_our_own_fault_tells_nothing(client: Client, headers: dict[str, str]) ->
     answer = client.get("/broken/", headers=headers)
     assert answer.status_code == 500
     assert "secret detail" not in answer.content.decode()
-    assert "told" in answer.content.decode()
+    assert "notified" in answer.content.decode()
 
 
 def test_unknown_addresses() -> None:

@@ -50,8 +50,9 @@ def test_others_see_nothing_of_it() -> None:
 
 
 def test_typing_a_known_address_opens_no_mailbox(owner: Person) -> None:
-    thief = Client()
+    thief = Client(REMOTE_ADDR="203.0.113.9")
     thief.post("/account/password/reset/", {"email": owner.user.email})
+    assert "password/reset/key" not in thief.post("/mailbox/asked/").content.decode()
     sign_up(thief, owner.user.email)
     assert SandboxMail.objects.filter(to=owner.user.email).count() == 2
     assert "password/reset/key" not in mailbox(thief)
@@ -113,3 +114,40 @@ def test_live_has_no_mailbox(settings: Any, owner: Person) -> None:
     client = Caller().client
     sign_up(client, "ana@example.com")
     assert "sandbox_mailbox" not in client.session
+
+
+def test_at_the_machine_the_asked_message_is_read_once(owner: Person) -> None:
+    other_browser = Client()
+    SandboxMail.objects.create(to=owner.user.email, sender="x", subject="Something private", text="")
+    other_browser.post("/account/password/reset/", {"email": owner.user.email})
+    assert "Read that message" in mailbox(other_browser)
+    assert "Something private" not in mailbox(other_browser)
+    page = other_browser.post("/mailbox/asked/").content.decode()
+    assert "password/reset/key" in page
+    assert "Something private" not in page
+    assert "password/reset/key" not in other_browser.post("/mailbox/asked/").content.decode()
+    assert "Read that message" not in mailbox(other_browser)
+
+
+def test_asking_tells_nothing_about_who_has_an_account(owner: Person) -> None:
+    pages = []
+    for email in (owner.user.email, "nobody@example.com"):
+        client = Client()
+        client.post("/account/password/reset/", {"email": email})
+        pages.append("Read that message" in mailbox(client))
+    assert pages == [True, True]
+
+
+@pytest.mark.parametrize("setting", [{"PUBLIC_HOST": "gpubroker.example"}, {"BEHIND_PROXY": True}])
+def test_what_others_can_reach_hands_out_nothing(setting: dict[str, Any], owner: Person, settings: Any) -> None:
+    for name, value in setting.items():
+        setattr(settings, name, value)
+    client = Client()
+    client.post("/account/password/reset/", {"email": owner.user.email})
+    assert "Read that message" not in mailbox(client)
+
+
+def test_nor_does_a_proxy_that_nobody_told_us_of(owner: Person) -> None:
+    client = Client(headers={"X-Forwarded-For": "203.0.113.9"})
+    client.post("/account/password/reset/", {"email": owner.user.email})
+    assert "Read that message" not in mailbox(client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from tests.people import Person
+from tests.people import Person, give_team_plan
 
 if TYPE_CHECKING:
     from accounts.models import Organisation
@@ -41,15 +41,14 @@ class Theirs(NamedTuple):
 def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     from accounts.models import ApiKey, ApiSignIn, Invitation, Member
     from billing.invoices import issue_for_payment
-    from billing.models import LinkedWallet, Payment
-    from billing.seeds import seed as seed_plans
+    from billing.models import LinkedWallet, Payment, PaymentMethod
     from enrollment.models import Enrolment
     from lib.secrets import seal
     from marketplace.models import Provider, ProviderAccount
     from notifications.inbox import notify
     from pods.models import Mode, Payer, Pod, PodConfig
 
-    seed_plans()
+    give_team_plan(organisation)
     provider, _made = Provider.objects.get_or_create(slug="vast", defaults={"name": "Vast.ai"})
     pod = Pod.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
     config = PodConfig.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
