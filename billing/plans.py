@@ -76,6 +76,6 @@ def require_entitlement(organisation: Organisation, name: str, used: int = 0) ->
         )
     if used >= allowed:
         raise PlanLimit(
-            _("The plan %(plan)s includes %(allowed)d %(what)s, and you use them all.")
+            _("The limit of the %(plan)s plan is reached (%(what)s: %(allowed)d). A larger plan allows more.")
             % {"plan": plan.name, "allowed": allowed, "what": ENTITLEMENTS[name]}
         )
