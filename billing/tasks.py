@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from billing import invoice_files, invoices, ledger, lots, receipts, reconcile, refunds
+from billing import invoice_files, invoices, ledger, lots, receipts, reconcile, reconciliation, refunds
 from billing.chain import follow
 from billing.payments.base import ServiceDown
 
@@ -56,6 +56,14 @@ def check_ledger() -> None:
     ledger.expire_holds(since=None, limit=10_000)
     for problem in [*ledger.check(), *reconcile.check_clearing(), *invoice_files.check()]:
         log.error("ledger: %s", problem)
+
+
+@shared_task
+def reconcile_everything() -> None:
+    """Nightly and on demand: the books against the payment services and the chains."""
+    for run in reconciliation.run_all():
+        if run.error or run.differences:
+            log.error("reconciliation of %s: %s differences %s", run.source, run.differences, run.error)
 
 
 def _process(event_id: int) -> None:

@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
     "follow-chains": {"task": "billing.tasks.follow_chains", "schedule": 5.0},
     "forget-expired": {"task": "accounts.tasks.forget_expired", "schedule": 3600.0},
+    "reconcile-everything": {"task": "billing.tasks.reconcile_everything", "schedule": 24 * 3600.0},
     "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},
 }
 app.conf.task_routes = {

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console import staff, views, views_limits
+from console import staff, views, views_limits, views_reconciliation
 
 app_name = "console"
 urlpatterns = [
@@ -13,5 +13,10 @@ urlpatterns = [
     path("activity/", views.show_activity, name="activity"),
     path("nodes/", views.show_nodes, name="nodes"),
     path("billing/limits/", views_limits.show_limits, name="limits"),
+    path("staff/reconciliation/", views_reconciliation.show_reconciliation, name="reconciliation"),
+    path("staff/reconciliation/run/", views_reconciliation.run_reconciliation, name="reconciliation-run"),
+    path(
+        "staff/reconciliation/<uuid:case_id>/resolve/", views_reconciliation.resolve_case, name="reconciliation-resolve"
+    ),
     path("staff/", staff.show_staff_dashboard, name="staff"),
 ]

@@ -167,8 +167,6 @@ def test_who_may_only_look_cannot_hand_on(viewer: Person, organisation: Organisa
 
 
 def test_staff_grant_credits(staff: Person, organisation: Organisation) -> None:
-    staff.user.is_superuser = True
-    staff.user.save()
     form = {"organisation": str(organisation.pk), "amount": "7", "expires_at_0": "", "expires_at_1": ""}
     assert staff.client.post("/admin/billing/creditlot/add/", form).status_code == 302
     assert wallet.balances(organisation)["CREDIT"] == 7

@@ -60,6 +60,7 @@ OWN = {
     "billing/limits/",
     "billing/plan/",
     "billing/plan/choose/",
+    "billing/methods/",
     "billing/usdc/",
     "billing/usdc/message/",
     "billing/usdc/link/",
@@ -83,6 +84,8 @@ ROWS = {
     "billing/return/<str:payment_id>/",
     "billing/receipts/<str:payment_id>/",
     "billing/invoices/<str:invoice_id>.pdf",
+    "billing/methods/<str:card_id>/default/",
+    "billing/methods/<str:card_id>/remove/",
     "billing/usdc/wallets/<str:wallet_id>/unlink/",
     "billing/usdc/withdrawals/<str:withdrawal_id>/cancel/",
 }
@@ -96,7 +99,13 @@ JOURNEY = {
     "provisioning/again/",
     "ready/",
 }
-STAFF = {"staff/", "staff/act-for/"}
+STAFF = {
+    "staff/",
+    "staff/act-for/",
+    "staff/reconciliation/",
+    "staff/reconciliation/run/",
+    "staff/reconciliation/<uuid:case_id>/resolve/",
+}
 # Signing up and in is allauth's; of its pages these are about somebody who is signed in.
 ACCOUNT_OWN = {
     "account/email/",
@@ -110,7 +119,7 @@ ACCOUNT_OWN = {
     "account/2fa/recovery-codes/download/",
     "account/3rdparty/",
 }
-EXAMPLES = {"tab": "logs", "act": "terminate"}
+EXAMPLES = {"tab": "logs", "act": "terminate", "case_id": "00000000-0000-0000-0000-000000000000"}
 # A form that the owner could send: the row's owner is the only reason of a refusal.
 FORM = {"role": "viewer", "name": "job"}
 

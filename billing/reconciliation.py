@@ -1,0 +1,216 @@
+"""The books against the world outside: each source is compared nightly and on demand; what differs becomes a case.
+
+A comparison asks the payment service or the chain about each of our rows, and never changes anything. A case stays open
+until a later run no longer finds it, or a person has explained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F, Sum
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from billing import ledger, lots
+from billing.chain import networks, nodes
+from billing.models import (
+    Account,
+    Deposit,
+    Payment,
+    ReconciliationCase,
+    ReconciliationRun,
+    Refund,
+    Withdrawal,
+)
+from billing.payments.base import Gone, Order
+from billing.payments.services import PAYPAL, STRIPE, is_configured, service
+from billing.reconcile import check_clearing
+from billing.states import DepositStatus, PaymentStatus, RefundStatus, WithdrawalStatus
+from lib.clock import now
+from lib.errors import AppError, Conflict, Invalid
+
+BOOKS = "books"
+CHAIN = "usdc:"
+WINDOW = timedelta(days=35)
+MOST = 2000
+NOTHING = "—"
+# An order is compared only when neither side can still be at work on it.
+SETTLED_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    kind: str
+    subject: str
+    ours: str
+    theirs: str
+
+
+def sources() -> list[str]:
+    """Everything that this installation can be compared with."""
+    return [BOOKS, *filter(is_configured, (PAYPAL, STRIPE)), *(CHAIN + chain.slug for chain in networks.configured())]
+
+
+def run_all() -> list[ReconciliationRun]:
+    return [run(source) for source in sources()]
+
+
+def run(source: str) -> ReconciliationRun:
+    """Compare with one source. When it cannot be asked to the end, the run says so and no case is closed."""
+    record = ReconciliationRun.objects.create(source=source)
+    began = now()
+    found: list[Difference] = []
+    compared = 0
+    try:
+        for difference in _comparison(source)():
+            compared += 1
+            if difference is not None:
+                found.append(difference)
+    except AppError as failure:
+        record.error = failure.message[:300]
+    with transaction.atomic():
+        for difference in found:
+            _remember(source, difference, began)
+        if not record.error:
+            _close_what_is_gone(source, began)
+        record.finished_at, record.compared, record.differences = now(), compared, len(found)
+        record.save()
+    return record
+
+
+def open_cases() -> list[ReconciliationCase]:
+    return list(ReconciliationCase.objects.filter(resolved_at=None).order_by("-found_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Of one source: the newest run that ended, and the newest that found nothing."""
+
+    source: str
+    last: ReconciliationRun | None
+    last_clean_at: datetime | None
+    open_cases: int
+
+
+def states() -> list[State]:
+    return [_state(source) for source in sources()]
+
+
+def resolve(case: ReconciliationCase, *, person: User, note: str) -> None:
+    """A person has explained the difference; should it be seen again, it is a new case. Raises Invalid, Conflict."""
+    note = note.strip()
+    if not 1 <= len(note) <= 500:
+        message = _("Write what the reason was, in up to 500 characters.")
+        raise Invalid(message, fields={"note": [message]})
+    same = ReconciliationCase.objects.filter(pk=case.pk, resolved_at=None)
+    if not same.update(resolved_at=now(), resolved_by=person, note=note):
+        raise Conflict(_("This case is closed already."), code="closed")
+
+
+def _state(source: str) -> State:
+    ended = ReconciliationRun.objects.filter(source=source, finished_at__isnull=False).order_by("-started_at")
+    clean = ended.filter(error="", differences=0).first()
+    cases = ReconciliationCase.objects.filter(source=source, resolved_at=None).count()
+    return State(source, ended.first(), clean.finished_at if clean else None, cases)
+
+
+def _remember(source: str, difference: Difference, moment: datetime) -> None:
+    values = {"ours": difference.ours[:200], "theirs": difference.theirs[:200], "seen_at": moment}
+    ReconciliationCase.objects.update_or_create(
+        source=source, kind=difference.kind, subject=difference.subject[:80], resolved_at=None, defaults=values
+    )
+
+
+def _close_what_is_gone(source: str, began: datetime) -> None:
+    gone = ReconciliationCase.objects.filter(source=source, resolved_at=None, seen_at__lt=began)
+    gone.update(resolved_at=now(), note=_("A later comparison did not find it any more."))
+
+
+# The comparisons give one item for each thing they looked at: the difference, or None.
+
+
+def _comparison(source: str) -> Callable[[], Iterator[Difference | None]]:
+    if source == BOOKS:
+        return _compare_books
+    if source.startswith(CHAIN):
+        return lambda: _compare_chain(source.removeprefix(CHAIN))
+    return lambda: _compare_payments(source)
+
+
+def _compare_books() -> Iterator[Difference | None]:
+    checks = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing}
+    for kind, check in checks.items():
+        yield None
+        for number, problem in enumerate(check()):
+            yield Difference(kind, f"{kind} {number + 1}", problem, NOTHING)
+
+
+def _compare_payments(slug: str) -> Iterator[Difference | None]:
+    since, until = now() - WINDOW, now() - SETTLED_AFTER
+    payments = Payment.objects.filter(service=slug, created_at__gt=since, created_at__lt=until).exclude(order_ref="")
+    for payment in payments.order_by("-created_at")[:MOST]:
+        yield _compare_payment(payment)
+    refunds = Refund.objects.filter(service=slug, created_at__gt=since, status=RefundStatus.COMPLETED)
+    for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
+        yield _compare_refund(refund)
+
+
+def _compare_payment(payment: Payment) -> Difference | None:
+    try:
+        order = service(payment.service).fetch(payment.order_ref)
+    except Gone:
+        # An order that nobody approved is forgotten by the service after a while.
+        missing = payment.status == PaymentStatus.CAPTURED
+        return (
+            Difference("missing", payment.public_id, _sum(payment.amount, payment.currency), NOTHING)
+            if missing
+            else None
+        )
+    theirs = _taken(order)
+    ours = payment.amount if payment.status == PaymentStatus.CAPTURED else Decimal(0)
+    if ours == theirs and order.currency == payment.currency:
+        return None
+    kind = "not_booked" if not ours else "not_taken" if not theirs else "amount"
+    return Difference(kind, payment.public_id, _sum(ours, payment.currency), _sum(theirs, order.currency))
+
+
+def _taken(order: Order) -> Decimal:
+    """What the service took from the customer, before refunds."""
+    captures = [capture for capture in order.captures if capture.status in {"completed", "refunded"}]
+    return sum((capture.amount for capture in captures), Decimal(0))
+
+
+def _compare_refund(refund: Refund) -> Difference | None:
+    ours = _sum(refund.amount, refund.currency)
+    try:
+        remote = service(refund.service).fetch_refund(refund.service_ref)
+    except Gone:
+        return Difference("refund_missing", refund.public_id, ours, NOTHING)
+    if (remote.amount, remote.currency, remote.status) == (refund.amount, refund.currency, "completed"):
+        return None
+    return Difference("refund", refund.public_id, ours, f"{_sum(remote.amount, remote.currency)} {remote.status}")
+
+
+def _compare_chain(chain: str) -> Iterator[Difference | None]:
+    """The treasury's tokens against what the books say they are: credited, or come in and not credited yet."""
+    under_way = {WithdrawalStatus.SIGNED, WithdrawalStatus.SENT}
+    if Withdrawal.objects.filter(chain=chain, status__in=under_way).exists():
+        raise Conflict(_("A withdrawal is under way: compare again when it is final."), code="under_way")
+    theirs = nodes.main_node(chain).usdc_of(nodes.treasury())
+    booked = Account.objects.filter(kind=Account.Kind.CLEARING, label=f"{CHAIN}{chain}").aggregate(
+        total=Sum(F("debits_posted") - F("credits_posted"))
+    )["total"] or Decimal(0)
+    waiting = Deposit.objects.filter(
+        chain=chain, status__in=[DepositStatus.SEEN, DepositStatus.CONFIRMED, DepositStatus.UNMATCHED]
+    ).aggregate(total=Sum("amount"))["total"] or Decimal(0)
+    ours = booked + waiting
+    yield None if ours == theirs else Difference("balance", "treasury", _sum(ours, "USDC"), _sum(theirs, "USDC"))
+
+
+def _sum(amount: Decimal, currency: str) -> str:
+    return f"{amount.normalize():f} {currency}"
