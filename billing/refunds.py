@@ -59,7 +59,7 @@ def request(*, payment: Payment, amount: Decimal | str, reason: str, actor: Acto
     payment = _lock(payment.pk)
     sum_, reason = parse_amount(amount, currency=payment.currency), reason.strip()
     if not 1 <= len(reason) <= 200:
-        raise Invalid(_("Say why."), fields={"reason": [_("Write a reason of up to 200 signs.")]})
+        raise Invalid(_("Say why."), fields={"reason": [_("Write a reason of up to 200 characters.")]})
     found = Refund.objects.filter(payment=payment, idempotency_key=idempotency_key).first()
     if found is not None:
         if (found.amount, found.reason) != (sum_, reason):
