@@ -48,6 +48,7 @@ class Site:
             if name not in NOT_PASSED_ON and not name.endswith(("_URL", "_API_KEY")) and not name.startswith("PAYPAL_")
         }
         environment |= {"STATE_DIR": str(self.state_dir), "NODES": str(self.nodes), "PORT": str(free_port())}
+        environment["MAKELEVEL"] = "1"  # as below make: it ends with its parent, should this process be killed
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lib.local.run"],
             cwd=CHECKOUT,
