@@ -31,6 +31,19 @@ REQUIREMENTS: Document = {
     "past_due": [],
     "pending_verification": [],
 }
+SETTINGS: Document = {
+    "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
+    "card_payments": dict.fromkeys(
+        ("statement_descriptor_prefix", "statement_descriptor_prefix_kana", "statement_descriptor_prefix_kanji")
+    ),
+    "dashboard": {"display_name": None, "timezone": "Etc/UTC"},
+    "payments": dict.fromkeys(("statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji")),
+    "payouts": {
+        "debit_negative_balances": True,
+        "schedule": {"delay_days": 2, "interval": "manual"},
+        "statement_descriptor": None,
+    },
+}
 
 
 def create(call: Call) -> Document:
@@ -67,13 +80,7 @@ def create(call: Call) -> Document:
             "eventually_due": DUE,
             "disabled_reason": "requirements.past_due",
         },
-        "settings": {
-            "payouts": {
-                "debit_negative_balances": True,
-                "schedule": {"delay_days": 2, "interval": "manual"},
-                "statement_descriptor": None,
-            }
-        },
+        "settings": SETTINGS,
         "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
         "type": given.get("type") or "express",
     }

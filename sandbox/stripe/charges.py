@@ -25,6 +25,30 @@ APPROVED: Document = {
 }
 
 
+# What is the same in each charge of the sandbox.
+USUAL: Document = {
+    "amount_refunded": 0,
+    "application": None,
+    "application_fee": None,
+    "application_fee_amount": None,
+    "balance_transaction": None,
+    "calculated_statement_descriptor": "GPUBROKER SANDBOX",
+    "disputed": False,
+    "failure_balance_transaction": None,
+    "fraud_details": {},
+    "livemode": False,
+    "on_behalf_of": None,
+    "receipt_number": None,
+    "receipt_url": None,
+    "refunded": False,
+    "review": None,
+    "shipping": None,
+    "source": None,
+    "source_transfer": None,
+    "transfer_data": None,
+}
+
+
 def charge(
     world: World, intent: Document, method: Document, refusal: cards.Refusal | None, *, authenticated: bool
 ) -> Document:
@@ -33,45 +57,27 @@ def charge(
     document: Document = {
         "id": new_id("ch"),
         "object": "charge",
+        **USUAL,
         "amount": intent["amount"],
         "amount_captured": intent["amount"] if paid else 0,
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": {**method["billing_details"], "tax_id": None},
-        "calculated_statement_descriptor": "GPUBROKER SANDBOX",
         "captured": paid,
         "created": world.time_of(intent["customer"]),
         "currency": intent["currency"],
         "customer": intent["customer"],
         "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
         "failure_code": refusal.code if refusal else None,
         "failure_message": refusal.message if refusal else None,
-        "fraud_details": {},
-        "livemode": False,
         "metadata": intent["metadata"],
-        "on_behalf_of": None,
         "outcome": _outcome(refusal),
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
         "payment_method_details": {"card": _card_details(method, authenticated), "type": "card"},
         "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": None,
-        "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source": None,
-        "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
         "status": "succeeded" if paid else "failed",
-        "transfer_data": None,
         "transfer_group": intent["transfer_group"],
     }
     if paid:

@@ -196,5 +196,5 @@ ENDPOINTS = (
         fields(required="frozen_time", frozen_time=integer),
     ),
     Endpoint("DELETE", "/v1/test_helpers/test_clocks/{id}", delete),
-    lister("/v1/test_helpers/test_clocks", CLOCK),
+    lister("/v1/test_helpers/test_clocks", CLOCK, by_time=False),
 )

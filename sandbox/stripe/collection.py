@@ -8,7 +8,7 @@ from sandbox.stripe.documents import changed, listed, merge_metadata, shown
 from sandbox.stripe.errors import Declined, Problem
 from sandbox.stripe.expand import PARTS
 from sandbox.stripe.forms import Fields, currency, fields, flag, group, integer, metadata, one_of, positive, text
-from sandbox.stripe.lists import PAGING, lister, page
+from sandbox.stripe.lists import BY_TIME, PAGING, lister, page
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call, World
 
@@ -77,8 +77,8 @@ def open_invoice(world: World, invoice: Document) -> Document:
         )
     )
     world.publish("payment_intent.created", intent)
-    settlement.bind(world, invoice, intent)
-    return world.put({**invoice, "_intent": intent["id"]})
+    payment = settlement.bind(world, invoice, intent)
+    return world.put({**invoice, "_intent": intent["id"], "_payment": payment["id"]})
 
 
 def default_method(world: World, invoice: Document) -> Document | None:
@@ -252,13 +252,13 @@ def update_item(call: Call) -> Document:
 
 
 def _secret_of(world: World, invoice: Document) -> Document | None:
-    intent = world.get("payment_intent", invoice.get("id") and world.find(KIND, invoice["id"])["_intent"])
+    intent = world.get("payment_intent", world.find(KIND, invoice["id"])["_intent"])
     return {"client_secret": intent["client_secret"], "type": "payment_intent"} if intent else None
 
 
 def _payments_of(world: World, invoice: Document) -> Document:
-    rows = [shown(each) for each in world.of("invoice_payment", invoice=invoice["id"])]
-    return listed(rows, f"/v1/invoice_payments?invoice={invoice['id']}")
+    payment = settlement.payment_of(world, world.find(KIND, invoice["id"]))
+    return listed([shown(payment)] if payment else [], f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
 PARTS[KIND, "confirmation_secret"] = _secret_of
@@ -301,7 +301,7 @@ ENDPOINTS = (
         "GET",
         "/v1/invoices",
         list_invoices,
-        Fields({**PAGING, "customer": text, "status": STATUS, "subscription": text, "collection_method": text}),
+        Fields({**BY_TIME, "customer": text, "status": STATUS, "subscription": text, "collection_method": text}),
     ),
     Endpoint(
         "GET",

@@ -40,7 +40,6 @@ def create(call: Call) -> Document:
         "balance": given.get("balance", 0),
         "created": world.now(clock),
         "currency": None,
-        "customer_account": None,
         "default_source": None,
         "delinquent": False,
         "discount": None,

@@ -30,6 +30,17 @@ DECISIONS = {"winning_evidence": "won", "losing_evidence": "lost"}
 LONGEST_EVIDENCE = 150_000
 
 
+# What is the same in each new dispute of the sandbox.
+USUAL: Document = {
+    "balance_transactions": [],
+    "enhanced_eligibility_types": [],
+    "is_charge_refundable": False,
+    "livemode": False,
+    "metadata": {},
+    "status": "needs_response",
+}
+
+
 def open_dispute(world: World, charge: Document, *, reason: str, amount: int | None = None) -> Document:
     """The bank takes the sum back at once, and Stripe its fee. Raises Problem."""
     if not charge["paid"] or charge["disputed"]:
@@ -41,12 +52,11 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
     dispute: Document = {
         "id": new_id("du"),
         "object": "dispute",
+        **USUAL,
         "amount": sum_,
-        "balance_transactions": [],
         "charge": charge["id"],
         "created": at,
         "currency": charge["currency"],
-        "enhanced_eligibility_types": [],
         "evidence": {**dict.fromkeys(EVIDENCE), "enhanced_evidence": {}},
         "evidence_details": {
             "due_by": at + DUE_S,
@@ -55,9 +65,6 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
             "past_due": False,
             "submission_count": 0,
         },
-        "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {
             "card": {
@@ -69,7 +76,6 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
             "type": "card",
         },
         "reason": reason,
-        "status": "needs_response",
         "_customer": charge["customer"],
     }
     world.put(dispute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.store import Document
 from sandbox.stripe.forms import Fields, many, text
-from sandbox.stripe.lists import PAGING, page
+from sandbox.stripe.lists import BY_TIME, page
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call
 
@@ -25,6 +25,6 @@ def _wanted(type: str, names: set[str]) -> bool:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/events", show_all, Fields({**PAGING, "type": text, "types": many(text)})),
+    Endpoint("GET", "/v1/events", show_all, Fields({**BY_TIME, "type": text, "types": many(text)})),
     Endpoint("GET", "/v1/events/{id}", retrieve),
 )

@@ -19,14 +19,19 @@ CONFIRM: dict[str, Kind] = {
     "return_url": text,
     "use_stripe_sdk": flag,
 }
-SHARED: dict[str, Kind] = {
-    **CONFIRM,
-    "automatic_payment_methods": group(required="enabled", enabled=flag, allow_redirects=one_of("always", "never")),
-    "confirm": flag,
+CHANGEABLE: dict[str, Kind] = {
     "customer": text,
     "description": text,
     "metadata": metadata,
+    "payment_method": text,
+    "payment_method_data": payment_methods.METHOD_DATA,
     "payment_method_types": many(one_of("card")),
+}
+SHARED: dict[str, Kind] = {
+    **CONFIRM,
+    **CHANGEABLE,
+    "automatic_payment_methods": group(required="enabled", enabled=flag, allow_redirects=one_of("always", "never")),
+    "confirm": flag,
 }
 REASONS = ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
 CANCEL = fields(cancellation_reason=one_of(*REASONS))

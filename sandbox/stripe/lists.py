@@ -10,10 +10,11 @@ from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call
 
 MOST, USUAL = 100, 10
-PAGING: dict[str, Kind] = {"limit": integer, "starting_after": text, "ending_before": text, "created": created}
+PAGING: dict[str, Kind] = {"limit": integer, "starting_after": text, "ending_before": text}
+BY_TIME: dict[str, Kind] = {**PAGING, "created": created}
 
 
-def lister(path: str, kind: str, **filters: Kind) -> Endpoint:
+def lister(path: str, kind: str, *, by_time: bool = True, **filters: Kind) -> Endpoint:
     """`GET path`: the objects of a kind whose fields equal those filters, and the names in the path."""
 
     def act(call: Call) -> Document:
@@ -26,7 +27,7 @@ def lister(path: str, kind: str, **filters: Kind) -> Endpoint:
             url = url.replace(f"{{{name}}}", value)
         return page(call, found, url, kind)
 
-    return Endpoint("GET", path, act, Fields({**PAGING, **filters}))
+    return Endpoint("GET", path, act, Fields({**(BY_TIME if by_time else PAGING), **filters}))
 
 
 def matches(document: Document, wanted: Document) -> bool:

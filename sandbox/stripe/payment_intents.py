@@ -20,8 +20,6 @@ TEXTS = "description receipt_email statement_descriptor statement_descriptor_suf
 WRITABLE: dict[str, Kind] = {
     **dict.fromkeys(TEXTS.split(), text),
     "capture_method": one_of("automatic", "automatic_async"),
-    "error_on_requires_action": flag,
-    "off_session": flag,
     "setup_future_usage": one_of("off_session", "on_session"),
 }
 
@@ -52,45 +50,51 @@ def check_amount(amount: int) -> None:
         raise Problem("Amount must be no more than $999,999.99", code="amount_too_large", param="amount")
 
 
+# What is the same in each new payment intent of the sandbox.
+USUAL: Document = {
+    "amount_capturable": 0,
+    "amount_details": {"tip": {}},
+    "amount_received": 0,
+    "application": None,
+    "application_fee_amount": None,
+    "canceled_at": None,
+    "cancellation_reason": None,
+    "confirmation_method": "automatic",
+    "customer_account": None,
+    "excluded_payment_method_types": None,
+    "last_payment_error": None,
+    "latest_charge": None,
+    "livemode": False,
+    "next_action": None,
+    "on_behalf_of": None,
+    "payment_method": None,
+    "payment_method_configuration_details": None,
+    "payment_method_options": {},
+    "payment_method_types": ["card"],
+    "processing": None,
+    "review": None,
+    "shipping": None,
+    "source": None,
+    "status": "requires_payment_method",
+    "transfer_data": None,
+}
+
+
 def draft(world: World, given: dict[str, Any]) -> Document:
     id = new_id("pi")
     return {
         "id": id,
         "object": KIND,
+        **USUAL,
         "amount": given["amount"],
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
         "automatic_payment_methods": intents.automatic(given),
-        "canceled_at": None,
-        "cancellation_reason": None,
         "capture_method": given.get("capture_method") or "automatic_async",
         "client_secret": intents.secret(id),
-        "confirmation_method": "automatic",
         "created": world.time_of(given.get("customer")),
         "currency": given["currency"],
         "customer": given.get("customer"),
-        "customer_account": None,
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
         "metadata": given.get("metadata", {}),
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": {},
-        "payment_method_types": ["card"],
-        "processing": None,
-        "review": None,
         "setup_future_usage": given.get("setup_future_usage"),
-        "shipping": None,
-        "source": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
         **{name: given.get(name) for name in TEXTS.split()},
         "_return_url": given.get("return_url"),
         "_invoice": given.get("invoice"),
@@ -228,16 +232,21 @@ def retrieve(call: Call) -> Document:
     return intents.for_browser(call, intents.find(call, KIND))
 
 
-CHANGEABLE: dict[str, Kind] = {**intents.SHARED, **WRITABLE, "amount": positive, "currency": currency}
+CHANGEABLE: dict[str, Kind] = {**intents.CHANGEABLE, **WRITABLE, "amount": positive, "currency": currency}
+ABSENT: dict[str, Kind] = {"error_on_requires_action": flag, "off_session": flag}
 CONFIRMABLE: dict[str, Kind] = {
     **intents.CONFIRM,
     "client_secret": text,
-    "error_on_requires_action": flag,
-    "off_session": flag,
+    **ABSENT,
     "setup_future_usage": WRITABLE["setup_future_usage"],
 }
 ENDPOINTS = (
-    Endpoint("POST", "/v1/payment_intents", create, fields(CHANGEABLE, required="amount currency")),
+    Endpoint(
+        "POST",
+        "/v1/payment_intents",
+        create,
+        fields({**intents.SHARED, **CHANGEABLE, **ABSENT}, required="amount currency"),
+    ),
     Endpoint("GET", "/v1/payment_intents/{id}", retrieve, fields(client_secret=text), public=True),
     Endpoint("POST", "/v1/payment_intents/{id}", update, fields(CHANGEABLE)),
     Endpoint("POST", "/v1/payment_intents/{id}/confirm", confirm, fields(CONFIRMABLE), public=True),

@@ -212,7 +212,7 @@ ENDPOINTS = (
     ),
     Endpoint("POST", "/v1/payment_methods/{id}/attach", attach, fields(required="customer", customer=text)),
     Endpoint("POST", "/v1/payment_methods/{id}/detach", detach),
-    lister("/v1/payment_methods", "payment_method", customer=text, type=one_of("card")),
-    lister("/v1/customers/{customer}/payment_methods", "payment_method", type=one_of("card")),
+    lister("/v1/payment_methods", "payment_method", by_time=False, customer=text, type=one_of("card")),
+    lister("/v1/customers/{customer}/payment_methods", "payment_method", by_time=False, type=one_of("card")),
     Endpoint("GET", "/v1/customers/{customer}/payment_methods/{id}", retrieve_of_customer),
 )

@@ -14,6 +14,28 @@ from sandbox.stripe.world import Call, World
 KIND = "payout"
 
 
+# What is the same in each new payout of the sandbox.
+USUAL: Document = {
+    "application_fee": None,
+    "application_fee_amount": None,
+    "automatic": False,
+    "balance_transaction": None,
+    "failure_balance_transaction": None,
+    "failure_code": None,
+    "failure_message": None,
+    "livemode": False,
+    "method": "standard",
+    "original_payout": None,
+    "payout_method": None,
+    "reconciliation_status": "not_applicable",
+    "reversed_by": None,
+    "source_type": "card",
+    "status": "pending",
+    "trace_id": {"status": "pending", "value": None},
+    "type": "bank_account",
+}
+
+
 def create(call: Call) -> Document:
     """Of the platform's balance, or of the account in `Stripe-Account`."""
     given, world = call.given, call.world
@@ -29,31 +51,15 @@ def create(call: Call) -> Document:
     payout: Document = {
         "id": new_id("po"),
         "object": KIND,
+        **USUAL,
         "amount": given["amount"],
-        "application_fee": None,
-        "application_fee_amount": None,
         "arrival_date": world.now() + 2 * periods.DAY_S,
-        "automatic": False,
-        "balance_transaction": None,
         "created": world.now(),
         "currency": given["currency"],
         "description": given.get("description"),
         "destination": bank,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
-        "livemode": False,
         "metadata": given.get("metadata", {}),
-        "method": "standard",
-        "original_payout": None,
-        "payout_method": None,
-        "reconciliation_status": "not_applicable",
-        "reversed_by": None,
-        "source_type": "card",
         "statement_descriptor": given.get("statement_descriptor"),
-        "status": "pending",
-        "trace_id": {"status": "pending", "value": None},
-        "type": "bank_account",
         "_account": call.account,
     }
     entry = balance.book(world, payout, "payout", -given["amount"], account=call.account, description="STRIPE PAYOUT")

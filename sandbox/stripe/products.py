@@ -20,7 +20,7 @@ from sandbox.stripe.forms import (
     positive,
     text,
 )
-from sandbox.stripe.lists import PAGING, lister, matches, page
+from sandbox.stripe.lists import BY_TIME, lister, matches, page
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call, World
 
@@ -238,7 +238,7 @@ ENDPOINTS = (
         list_prices,
         Fields(
             {
-                **PAGING,
+                **BY_TIME,
                 "active": flag,
                 "currency": currency,
                 "lookup_keys": many(text),

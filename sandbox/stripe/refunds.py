@@ -132,6 +132,6 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/refunds/{id}", retrieve),
     Endpoint("POST", "/v1/refunds/{id}", update, fields(metadata=metadata)),
     lister("/v1/refunds", "refund", charge=text, payment_intent=text),
-    lister("/v1/charges/{charge}/refunds", "refund"),
+    lister("/v1/charges/{charge}/refunds", "refund", by_time=False),
     Endpoint("GET", "/v1/charges/{charge}/refunds/{id}", retrieve_of_charge),
 )

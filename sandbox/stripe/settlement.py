@@ -75,7 +75,7 @@ def waits(world: World, intent: Document) -> None:
 
 def payment_of(world: World, invoice: Document) -> Document | None:
     """The record by which an invoice knows its payment intent."""
-    return next(iter(world.of("invoice_payment", invoice=invoice["id"])), None)
+    return world.get("invoice_payment", invoice["_payment"])
 
 
 def bind(world: World, invoice: Document, intent: Document) -> Document:

@@ -42,7 +42,6 @@ def _draft(world: World, given: dict[str, Any]) -> Document:
         "client_secret": intents.secret(id),
         "created": world.time_of(given.get("customer")),
         "customer": given.get("customer"),
-        "customer_account": None,
         "description": given.get("description"),
         "excluded_payment_method_types": None,
         "flow_directions": None,
@@ -153,7 +152,7 @@ def retrieve(call: Call) -> Document:
 ENDPOINTS = (
     Endpoint("POST", "/v1/setup_intents", create, fields(intents.SHARED, usage=USAGE)),
     Endpoint("GET", "/v1/setup_intents/{id}", retrieve, fields(client_secret=text), public=True),
-    Endpoint("POST", "/v1/setup_intents/{id}", update, fields(intents.SHARED)),
+    Endpoint("POST", "/v1/setup_intents/{id}", update, fields(intents.CHANGEABLE)),
     Endpoint("POST", "/v1/setup_intents/{id}/confirm", confirm, intents.WITH_SECRET, public=True),
     Endpoint("POST", "/v1/setup_intents/{id}/cancel", cancel, intents.CANCEL),
     lister("/v1/setup_intents", KIND, customer=text, payment_method=text),

@@ -20,7 +20,7 @@ from sandbox.stripe.forms import (
     positive,
     text,
 )
-from sandbox.stripe.lists import PAGING, page
+from sandbox.stripe.lists import BY_TIME, PAGING, page
 from sandbox.stripe.subscriptions import ENDED, KIND
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call, World
@@ -129,12 +129,8 @@ def list_items(call: Call) -> Document:
 
 
 BEHAVIOUR = one_of("allow_incomplete", "default_incomplete", "error_if_incomplete")
-CHANGE: dict[str, Kind] = {
-    "off_session": flag,
-    "payment_behavior": BEHAVIOUR,
-    "proration_behavior": PRORATION,
-    "proration_date": integer,
-}
+PRORATED: dict[str, Kind] = {"proration_behavior": PRORATION, "proration_date": integer}
+CHANGE: dict[str, Kind] = {**PRORATED, "payment_behavior": BEHAVIOUR}
 ENDPOINTS = (
     Endpoint(
         "POST",
@@ -179,7 +175,7 @@ ENDPOINTS = (
         list_all,
         Fields(
             {
-                **PAGING,
+                **BY_TIME,
                 "collection_method": text,
                 "customer": text,
                 "price": text,
@@ -195,8 +191,8 @@ ENDPOINTS = (
         fields({**ITEM, **CHANGE}, required="subscription price", subscription=text),
     ),
     Endpoint("GET", "/v1/subscription_items/{id}", retrieve_item),
-    Endpoint("POST", "/v1/subscription_items/{id}", update_item, fields({**ITEM, **CHANGE})),
-    Endpoint("DELETE", "/v1/subscription_items/{id}", delete_item, fields(CHANGE)),
+    Endpoint("POST", "/v1/subscription_items/{id}", update_item, fields({**ITEM, **CHANGE}, off_session=flag)),
+    Endpoint("DELETE", "/v1/subscription_items/{id}", delete_item, fields(PRORATED)),
     Endpoint(
         "GET",
         "/v1/subscription_items",

@@ -134,6 +134,6 @@ ENDPOINTS = (
         reverse,
         fields(amount=positive, description=text, metadata=metadata),
     ),
-    lister("/v1/transfers/{transfer}/reversals", "transfer_reversal"),
+    lister("/v1/transfers/{transfer}/reversals", "transfer_reversal", by_time=False),
     Endpoint("GET", "/v1/transfers/{transfer}/reversals/{id}", retrieve_reversal),
 )
