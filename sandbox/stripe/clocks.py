@@ -10,7 +10,7 @@ from sandbox.store import Document
 from sandbox.stripe import collection, periods, subscriptions
 from sandbox.stripe.documents import new_id
 from sandbox.stripe.errors import Problem
-from sandbox.stripe.forms import fields, integer, text
+from sandbox.stripe.forms import fields, text, timestamp
 from sandbox.stripe.lists import lister
 from sandbox.stripe.subscriptions import LIVE
 from sandbox.stripe.table import Endpoint
@@ -186,14 +186,14 @@ ENDPOINTS = (
         "POST",
         "/v1/test_helpers/test_clocks",
         create,
-        fields(required="frozen_time", frozen_time=integer, name=text),
+        fields(required="frozen_time", frozen_time=timestamp, name=text),
     ),
     Endpoint("GET", "/v1/test_helpers/test_clocks/{id}", retrieve),
     Endpoint(
         "POST",
         "/v1/test_helpers/test_clocks/{id}/advance",
         advance,
-        fields(required="frozen_time", frozen_time=integer),
+        fields(required="frozen_time", frozen_time=timestamp),
     ),
     Endpoint("DELETE", "/v1/test_helpers/test_clocks/{id}", delete),
     lister("/v1/test_helpers/test_clocks", CLOCK, by_time=False),

@@ -7,7 +7,19 @@ from sandbox.stripe import invoices, payment_intents, payment_methods, settlemen
 from sandbox.stripe.documents import changed, listed, merge_metadata, shown
 from sandbox.stripe.errors import Declined, Problem
 from sandbox.stripe.expand import PARTS
-from sandbox.stripe.forms import Fields, currency, fields, flag, group, integer, metadata, one_of, positive, text
+from sandbox.stripe.forms import (
+    Fields,
+    currency,
+    fields,
+    flag,
+    group,
+    integer,
+    metadata,
+    one_of,
+    positive,
+    text,
+    timestamp,
+)
 from sandbox.stripe.lists import BY_TIME, PAGING, lister, page
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.world import Call, World
@@ -327,7 +339,7 @@ ENDPOINTS = (
             currency=currency,
             customer=text,
             invoice=text,
-            period=group(required="start end", start=integer, end=integer),
+            period=group(required="start end", start=timestamp, end=timestamp),
             pricing=group(price=text),
             quantity=positive,
             subscription=text,

@@ -17,6 +17,7 @@ INTEGER = re.compile(r"-?[0-9]{1,15}")
 DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]{1,12})?")
 CURRENCY = "usd"
 LONGEST_TEXT = 5000
+LATEST = 4_102_444_800  # the year 2100
 MOST_METADATA = 50
 
 
@@ -120,9 +121,17 @@ def number_text(value: Any, name: str) -> str:
     return value
 
 
+def timestamp(value: Any, name: str) -> int:
+    """Seconds since 1970."""
+    seconds = integer(value, name)
+    if not 0 <= seconds <= LATEST:
+        raise WrongParameter("Invalid timestamp: must be an integer Unix timestamp", param=name)
+    return seconds
+
+
 def moment(value: Any, name: str) -> int | str:
     """Seconds since 1970, or the word `now`."""
-    return "now" if value == "now" else integer(value, name)
+    return "now" if value == "now" else timestamp(value, name)
 
 
 def flag(value: Any, name: str) -> bool:

@@ -8,7 +8,7 @@ from sandbox.store import Document
 from sandbox.stripe import changes, clocks, subscriptions
 from sandbox.stripe.documents import new_id, shown
 from sandbox.stripe.errors import Problem
-from sandbox.stripe.forms import Kind, currency, fields, flag, group, integer, many, moment, one_of, text
+from sandbox.stripe.forms import Kind, currency, fields, flag, group, integer, many, moment, one_of, text, timestamp
 from sandbox.stripe.invoices import add_item
 from sandbox.stripe.subscription_routes import CHANGED_ITEMS, PRORATION
 from sandbox.stripe.table import Endpoint
@@ -87,12 +87,12 @@ def _as_preview(invoice: Document) -> Document:
 
 DETAILS: dict[str, Kind] = {
     "billing_cycle_anchor": one_of("now", "unchanged"),
-    "cancel_at": integer,
+    "cancel_at": timestamp,
     "cancel_at_period_end": flag,
     "cancel_now": flag,
     "items": CHANGED_ITEMS,
     "proration_behavior": PRORATION,
-    "proration_date": integer,
+    "proration_date": timestamp,
     "trial_end": moment,
 }
 ITEM = group(required="amount", amount=integer, currency=currency, description=text)

@@ -12,13 +12,13 @@ from sandbox.stripe.forms import (
     fields,
     flag,
     group,
-    integer,
     many,
     metadata,
     moment,
     one_of,
     positive,
     text,
+    timestamp,
 )
 from sandbox.stripe.lists import BY_TIME, PAGING, page
 from sandbox.stripe.subscriptions import ENDED, KIND
@@ -129,7 +129,7 @@ def list_items(call: Call) -> Document:
 
 
 BEHAVIOUR = one_of("allow_incomplete", "default_incomplete", "error_if_incomplete")
-PRORATED: dict[str, Kind] = {"proration_behavior": PRORATION, "proration_date": integer}
+PRORATED: dict[str, Kind] = {"proration_behavior": PRORATION, "proration_date": timestamp}
 CHANGE: dict[str, Kind] = {**PRORATED, "payment_behavior": BEHAVIOUR}
 ENDPOINTS = (
     Endpoint(
@@ -157,7 +157,7 @@ ENDPOINTS = (
         fields(
             {**BOTH, **CHANGE},
             billing_cycle_anchor=one_of("now", "unchanged"),
-            cancel_at=lambda value, name: None if value == "" else integer(value, name),
+            cancel_at=lambda value, name: None if value == "" else timestamp(value, name),
             cancellation_details=DETAILS,
             items=CHANGED_ITEMS,
         ),

@@ -14,6 +14,7 @@ from sandbox.stripe.world import Call, World
 
 KIND = "subscription"
 MOST_ITEMS = 20
+MOST_TRIAL_DAYS = 730
 LIVE = ("trialing", "active", "past_due")
 ENDED = ("canceled", "incomplete_expired")
 NO_METHOD = (
@@ -75,6 +76,8 @@ def read_trial_end(given: dict[str, Any], at: int) -> int | None:
             raise Problem("The trial end must be in the future.", param="trial_end")
         return end
     days = given.get("trial_period_days")
+    if days and days > MOST_TRIAL_DAYS:
+        raise Problem(f"A trial has at most {MOST_TRIAL_DAYS} days.", param="trial_period_days")
     return at + int(days) * periods.DAY_S if days else None
 
 
