@@ -16,6 +16,7 @@ from django_stubs_ext import StrOrPromise
 from notifications.inbox import notify
 from pods.models import Pod
 from pods.states import PodStatus, Reason
+from pods.wording import say_later
 
 S = PodStatus
 FUNDS_LOW: Final = "funds_low"
@@ -55,4 +56,4 @@ def tell(pod_id: UUID, news: str, message: str) -> None:
     pod = Pod.objects.select_related("organisation").get(pk=pod_id)
     kind, title = NEWS[news]
     url = reverse("console:pod", args=[pod.public_id])
-    notify(pod.organisation, kind=kind, title=format_lazy(title, name=pod.name), body=message, url=url)
+    notify(pod.organisation, kind=kind, title=format_lazy(title, name=pod.name), body=say_later(message), url=url)

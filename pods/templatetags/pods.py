@@ -5,11 +5,11 @@ from __future__ import annotations
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from pods.models import Placement, Pod, PodEvent
 from pods.states import PodStatus, Reason
+from pods.wording import say
 
 register = template.Library()
 S = PodStatus
@@ -75,8 +75,13 @@ def event_words(event: PodEvent) -> SafeString:
 
 @register.filter
 def event_message(event: PodEvent) -> str:
-    """Workers write sentences in English; those without figures in them are read in the reader's language."""
-    return gettext(event.message) if event.message else reason_word(event.reason)
+    return say(event.message) or reason_word(event.reason)
+
+
+@register.filter
+def said(text: str) -> str:
+    """A sentence that a worker wrote into a row, in the reader's language."""
+    return say(text)
 
 
 @register.filter
