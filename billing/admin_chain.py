@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from accounts import actor as actors
 from accounts.admin import ReadOnlyAdmin
 from accounts.models import User
-from billing.chain import alarms, deposits, withdrawals
+from billing.chain import alarms, deposits, sending, withdrawals
 from billing.lifecycle import DepositStatus
 from billing.models import ChainAlarm, ChainCursor, Deposit, LinkedWallet, LinkNonce, Withdrawal, WithdrawalAttempt
 from lib.errors import AppError
@@ -67,7 +67,7 @@ class WithdrawalAdmin(SeenOnly):
     search_fields = ("id", "address", "tx_hash", "organisation__name")
     list_select_related = ("organisation",)
     date_hierarchy = "created_at"
-    actions = ("approve", "refuse")
+    actions = ("approve", "refuse", "give_up")
 
     @admin.action(description=gettext_lazy("Approve"), permissions=["act"])
     def approve(self, request: HttpRequest, rows: QuerySet[Withdrawal]) -> None:
@@ -78,6 +78,11 @@ class WithdrawalAdmin(SeenOnly):
     def refuse(self, request: HttpRequest, rows: QuerySet[Withdrawal]) -> None:
         actor = actors.staff(_person(request))
         self._each(request, rows, lambda row: withdrawals.cancel(row, actor=actor, reason="by_staff"))
+
+    @admin.action(description=gettext_lazy("Give up what can never be paid"), permissions=["act"])
+    def give_up(self, request: HttpRequest, rows: QuerySet[Withdrawal]) -> None:
+        actor = actors.staff(_person(request))
+        self._each(request, rows, lambda row: sending.give_up(row, actor=actor))
 
     def _each(self, request: HttpRequest, rows: QuerySet[Withdrawal], act: Any) -> None:
         for row in rows:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from eth_typing import ChecksumAddress, HexStr
 from web3 import Web3
@@ -177,10 +177,10 @@ class Node:
         with asking("gas balance"):
             return int(self._web3.eth.get_balance(_checked(address)))
 
-    def nonce_of(self, address: str) -> int:
+    def nonce_of(self, address: str, *, at: Literal["latest", "finalized"] = "latest") -> int:
         """How many transactions of the address are in blocks: the lowest nonce that is free."""
         with asking("nonce"):
-            return int(self._web3.eth.get_transaction_count(_checked(address), "latest"))
+            return int(self._web3.eth.get_transaction_count(_checked(address), at))
 
     def fees(self) -> Fees:
         """EIP-1559: twice the present base fee leaves room for six full blocks."""

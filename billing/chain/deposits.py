@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -19,7 +20,7 @@ from accounts.models import Organisation
 from billing.chain import nodes
 from billing.chain.alarms import raise_alarm
 from billing.chain.books import credit, take_back
-from billing.chain.facts import ChainDown, Head, Log
+from billing.chain.facts import ChainDown, Head, Log, Receipt
 from billing.chain.networks import network_of
 from billing.lifecycle import DepositStatus, switch_deposit, tell_deposit
 from billing.models import ChainAlarm, ChainCursor, Deposit, LinkedWallet
@@ -41,14 +42,18 @@ def scan(chain: str) -> None:
     node, treasury = nodes.main_node(chain), nodes.treasury()
     head = node.head()
     cursor, _made = ChainCursor.objects.get_or_create(chain=chain, defaults={"block_number": head.finalized})
-    if head.number < cursor.block_number - RESCAN or head.finalized < cursor.finalized_number:
-        # Finality never goes back: this node is behind. A chain that was rewritten has grown past us again.
-        raise ChainDown(f"{chain}: the node is at block {head.number}, we have read {cursor.block_number}")
+    if head.finalized < cursor.finalized_number and not node.network.faucet:
+        # Finality never goes back: this node is behind. Only the sandbox's own chain may lose its last seconds.
+        raise ChainDown(f"{chain}: block {head.finalized} is final for the node, {cursor.finalized_number} was before")
     last = min(head.number, cursor.block_number + MOST_BLOCKS)
-    for entry in node.transfers_to(treasury, max(0, cursor.block_number + 1 - RESCAN), last):
+    for entry in node.transfers_to(treasury, max(0, min(cursor.block_number, last) + 1 - RESCAN), last):
         _remember(chain, entry)
+    block_hash = cache(node.block_hash)  # many deposits may share a block
     for deposit in _to_look_at(chain, head):
-        _look_again(node, deposit, head)
+        if block_hash(deposit.block_number) == deposit.block_hash:
+            _advance(deposit, head)
+        elif deposit.block_number <= head.number:  # else it is known from a node that was ahead of this one
+            _vanish(deposit)
     ChainCursor.objects.filter(chain=chain).update(
         block_number=last, finalized_number=head.finalized, checked_at=now(), last_error=""
     )
@@ -107,12 +112,8 @@ def _to_look_at(chain: str, head: Head) -> list[Deposit]:
     return [*rows.filter(status__in=OPEN).order_by("pk"), *watched.order_by("pk")]
 
 
-def _look_again(node: Node, deposit: Deposit, head: Head) -> None:
-    if deposit.block_number > head.number:
-        return  # remembered from a node that was ahead of this one
-    if node.block_hash(deposit.block_number) != deposit.block_hash:
-        _vanish(node, deposit)
-        return
+def _advance(deposit: Deposit, head: Head) -> None:
+    """Its block stands: count confirmations, and settle it when the block is final."""
     if deposit.status not in OPEN:
         return
     _count(deposit, head.number - deposit.block_number + 1)
@@ -154,23 +155,29 @@ def _settle(deposit: Deposit) -> None:
 
 
 def _has(node: Node, deposit: Deposit) -> bool:
+    """Whether the node has the deposit's log, in a block that is on its chain and final for it."""
     receipt = node.receipt(deposit.tx_hash)
-    if receipt is None or not receipt.succeeded or receipt.block_hash != deposit.block_hash:
+    if receipt is None or receipt.block_hash != deposit.block_hash or not _is_in(receipt, deposit):
         return False
-    if node.head().finalized < deposit.block_number or node.block_hash(receipt.block_number) != receipt.block_hash:
-        return False
-    return any(
-        (entry.log_index, entry.sender, entry.amount, entry.recipient)
-        == (deposit.log_index, deposit.sender, deposit.amount, nodes.treasury())
-        for entry in receipt.transfers
+    return node.head().finalized >= deposit.block_number and node.block_hash(receipt.block_number) == receipt.block_hash
+
+
+def _is_in(receipt: Receipt, deposit: Deposit) -> bool:
+    wanted = (deposit.log_index, deposit.sender, deposit.amount, nodes.treasury())
+    return receipt.succeeded and any(
+        (entry.log_index, entry.sender, entry.amount, entry.recipient) == wanted for entry in receipt.transfers
     )
 
 
-def _vanish(main: Node, deposit: Deposit) -> None:
-    """The chain has another block at this height, and the scan before has not found the log in a new place."""
-    if any(node.receipt(deposit.tx_hash) is not None for node in nodes.nodes_of(deposit.chain)):
-        # In another block, which the next scan will read; or the nodes do not agree.
-        return
+def _vanish(deposit: Deposit) -> None:
+    """The chain has another block at this height, and the scan before has not found the log in a new place.
+
+    A transaction that was mined again with another number of its log is another deposit: this one is gone.
+    """
+    for node in nodes.nodes_of(deposit.chain):
+        receipt = node.receipt(deposit.tx_hash)
+        if receipt is not None and _is_in(receipt, deposit):
+            return  # in a block that the next scan will read; or the nodes do not agree
     if deposit.status != DepositStatus.CREDITED:
         switch_deposit(deposit, DepositStatus.VANISHED, confirmations=0)
         return

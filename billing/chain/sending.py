@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
+from accounts import audit
+from accounts.actor import Actor
 from billing.chain import books, faucet, nodes
 from billing.chain.alarms import raise_alarm
 from billing.chain.facts import Fees, Head, Receipt, Reverted
@@ -20,6 +23,7 @@ from billing.chain.turns import turn
 from billing.lifecycle import WithdrawalStatus, switch_withdrawal
 from billing.models import ChainAlarm, Withdrawal, WithdrawalAttempt
 from lib.clock import now
+from lib.errors import Conflict
 
 if TYPE_CHECKING:
     from billing.chain.client import Node
@@ -124,7 +128,9 @@ def _follow(node: Node, withdrawal: Withdrawal, head: Head) -> None:
                 _finish(withdrawal, attempt, receipt)
             return  # mined, and not final yet
     newest = attempts[0]
-    if newest.sent_at is None:
+    if _nonce_is_gone(withdrawal):
+        raise_alarm(withdrawal.chain, ChainAlarm.Kind.STUCK, withdrawal, "another transaction has used its nonce")
+    elif newest.sent_at is None:
         _broadcast(node, withdrawal, newest)  # we died between storing and sending
     elif newest.sent_at < now() - STUCK_AFTER:
         _replace(node, withdrawal, newest)
@@ -177,6 +183,29 @@ def _replace(node: Node, withdrawal: Withdrawal, stuck: WithdrawalAttempt) -> No
     attempt = _store(withdrawal, number=stuck.number + 1, nonce=withdrawal.nonce, data=data, gas=stuck.gas, fees=fees)
     if attempt is not None:
         _broadcast(node, withdrawal, attempt)
+
+
+def give_up(withdrawal: Withdrawal, *, actor: Actor) -> Withdrawal:
+    """Staff end a withdrawal that can never be paid, and give the sum back. Raises Conflict while it still may be."""
+    if withdrawal.status not in ON_ITS_WAY or not _nonce_is_gone(withdrawal):
+        raise Conflict(_("It may still be paid: only the chain decides."), code="not_lost")
+    with transaction.atomic():
+        withdrawal = Withdrawal.objects.select_for_update(no_key=True, of=("self",)).get(pk=withdrawal.pk)
+        if switch_withdrawal(withdrawal, WithdrawalStatus.FAILED, reason="nonce_used", finished_at=now()):
+            books.settle_hold(withdrawal, paid=False)
+            audit.record(withdrawal.organisation_id, actor, "withdrawal.give_up", withdrawal)
+    return withdrawal
+
+
+def _nonce_is_gone(withdrawal: Withdrawal) -> bool:
+    """Every node has a final transaction with this nonce, and none has one of ours: somebody else used the key."""
+    assert withdrawal.nonce is not None
+    hashes = list(withdrawal.attempts.values_list("tx_hash", flat=True))
+    return all(
+        node.nonce_of(withdrawal.signer, at="finalized") > withdrawal.nonce
+        and all(node.receipt(tx_hash) is None for tx_hash in hashes)
+        for node in nodes.nodes_of(withdrawal.chain)
+    )
 
 
 def _wait(withdrawal: Withdrawal, reason: str) -> None:

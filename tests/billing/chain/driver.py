@@ -98,9 +98,10 @@ class Chain:
         fees = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11)}
         self.send({"from": MINTER, "to": TOKEN, "data": call_data("pause(bool)", on), **fees})
 
-    def reorg(self, depth: int) -> None:
-        """Other blocks, without the transactions of the old ones, in place of the last `depth`."""
-        self.call("anvil_reorg", depth, [])
+    def reorg(self, depth: int, *kept: str) -> None:
+        """Other blocks in place of the last `depth`; the first of them has only the transactions `kept` of the old."""
+        raw = [[self.call("eth_getRawTransactionByHash", tx_hash), 0] for tx_hash in kept]
+        self.call("anvil_reorg", depth, raw)
 
     @contextmanager
     def mining_stopped(self) -> Iterator[None]:

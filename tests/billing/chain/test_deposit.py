@@ -125,6 +125,33 @@ def test_dropped_after_it_was_credited(
     assert ChainAlarm.objects.count() == 1
 
 
+def test_mined_again_with_another_number_of_its_log(
+    chain: Chain, treasury: str, payer: Wallet, organisation: Organisation
+) -> None:
+    """Two payments of one block are credited; a rewrite after finality keeps only the second, now the first log."""
+    other = Wallet()
+    chain.fund(other)
+    LinkedWallet.objects.create(organisation=organisation, address=other.address)
+    scan()
+    with chain.mining_stopped():
+        dropped, kept = chain.pay(payer, treasury, "3"), chain.pay(other, treasury, "4")
+        chain.mine()
+    chain.finalize()
+    scan()
+    assert usdc(organisation) == 7
+    first, second = Deposit.objects.order_by("log_index")
+    gone = first if first.tx_hash == dropped else second
+    chain.reorg(4, kept)
+    for _ in range(2):
+        chain.finalize()
+        scan()
+    assert usdc(organisation) == 4
+    assert Deposit.objects.get(tx_hash=dropped).status == "reversed"
+    assert Deposit.objects.filter(tx_hash=kept, status="credited").count() == 1
+    assert gone.amount == 3
+    assert check_clearing() == []
+
+
 def test_what_was_spent_meanwhile_is_owed(
     chain: Chain, treasury: str, payer: Wallet, organisation: Organisation
 ) -> None:

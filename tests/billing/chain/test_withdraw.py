@@ -266,3 +266,21 @@ def test_one_nonce_is_of_one_withdrawal(
         monkeypatch.setattr(sending, "_next_nonce", lambda node, address: 1)
         turn()
     assert (again(third).status, third.nonce, third.attempts.count()) == ("queued", None, 0)
+
+
+def test_nonce_used_by_somebody_else(chain: Chain, owner: Person, staff: Person, rich: Organisation) -> None:
+    """A second program with the same key: ours can never be mined, and staff give the sum back."""
+    key = Wallet(account=nodes.signer()._account)  # type: ignore[attr-defined]
+    with chain.mining_stopped():
+        withdrawal = ask(owner, Wallet().address)
+        turn()
+        chain.call("anvil_dropTransaction", withdrawal.attempts.get().tx_hash)
+        with pytest.raises(Conflict):
+            sending.give_up(again(withdrawal), actor=staff.actor)
+        chain.pay(key, Wallet().address, "1")
+        chain.mine()
+    chain.finalize()
+    turn()
+    assert (again(withdrawal).status, ChainAlarm.objects.get().kind) == ("sent", "stuck")
+    sending.give_up(withdrawal, actor=staff.actor)
+    assert (again(withdrawal).status, held(rich)) == ("failed", (Decimal(20000), Decimal(0)))
