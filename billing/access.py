@@ -8,7 +8,7 @@ from accounts.access import current_organisation, require, require_signed_in
 from accounts.actor import Actor
 from accounts.models import Organisation
 from accounts.roles import Permission
-from billing.models import Invoice, LinkedWallet, Payment, Withdrawal
+from billing.models import Invoice, LinkedWallet, Payment, PaymentMethod, Withdrawal
 from lib.errors import NotFound
 from lib.ids import decode_id
 
@@ -56,4 +56,15 @@ def get_withdrawal(actor: Actor, public_id: str, permission: Permission = Permis
     if found is None:
         raise NotFound(_("This does not exist, or it is not yours."))
     require(actor, permission, found.organisation_id)
+    return found
+
+
+def get_card(actor: Actor, public_id: str, organisation: Organisation | None = None) -> PaymentMethod:
+    """A saved card that may be charged: of this organisation, where one is given."""
+    require_signed_in(actor)
+    rows = PaymentMethod.objects.select_related("organisation").filter(removed_at=None)
+    found = rows.filter(pk=decode_id("crd", public_id)).first()
+    if found is None or (organisation is not None and found.organisation_id != organisation.pk):
+        raise NotFound(_("This does not exist, or it is not yours."))
+    require(actor, Permission.MANAGE_BILLING, found.organisation_id)
     return found

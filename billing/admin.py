@@ -19,13 +19,22 @@ from accounts.models import User
 from billing import lots, receipts
 from billing.admin_chain import DepositAdmin, WithdrawalAdmin
 from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
+from billing.admin_methods import PaymentMethodAdmin, ServiceCustomerAdmin
 from billing.admin_refunds import RefundAdmin, RefundsOfPayment
 from billing.models import Account, CreditLot, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
 from billing.payments import checkout
 from lib.errors import AppError
 from lib.ids import new_id
 
-__all__ = ["DepositAdmin", "InvoiceAdmin", "RefundAdmin", "TaxRateAdmin", "WithdrawalAdmin"]  # Django looks for them here
+__all__ = [  # Django looks for them here
+    "DepositAdmin",
+    "InvoiceAdmin",
+    "PaymentMethodAdmin",
+    "RefundAdmin",
+    "ServiceCustomerAdmin",
+    "TaxRateAdmin",
+    "WithdrawalAdmin",
+]
 
 
 class ReadOnlyAdmin(ModelAdmin):

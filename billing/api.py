@@ -15,7 +15,7 @@ from accounts.requests import Request
 from billing import access, inbox, plans, wallet
 from billing.models import Payment, Plan, Subscription
 from billing.payments import checkout
-from billing.payments.services import PAYPAL
+from billing.payments.services import PAYPAL, STRIPE
 from billing.receipts import receipt_of
 from lib.errors import Invalid
 from lib.lists import page_of
@@ -49,11 +49,13 @@ class SubscriptionOut(Schema):
 
 class SubscribeIn(Schema):
     plan: str = Field(max_length=32)
+    card: str | None = Field(None, max_length=64)
 
 
 class DepositIn(Schema):
     amount: Decimal
     currency: str = Field("USD", max_length=6)
+    card: str | None = Field(None, max_length=64)
 
 
 class PaymentOut(Schema):
@@ -180,8 +182,11 @@ def read_subscription(request: Request) -> dict[str, Any]:
 @router.post("billing/subscription", response={201: PaymentOut})
 @idempotent
 def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
-    """Pay a month of a plan: send the customer to `approve_url`; the month begins when they have paid."""
-    return 201, _start(request, purpose=Payment.Purpose.PLAN, plan=plans.find_plan(body.plan))
+    """Pay a month of a plan, with a saved `card` (`crd_…`) or else by PayPal.
+
+    With `approve_url` the customer must go there first; the month begins when they have paid.
+    """
+    return 201, _start(request, card=body.card, purpose=Payment.Purpose.PLAN, plan=plans.find_plan(body.plan))
 
 
 @router.get("billing/payments", response=PaymentPage)
@@ -230,11 +235,11 @@ def read_balance(request: Request) -> dict[str, Any]:
 @router.post("wallets/deposit", response={201: PaymentOut})
 @idempotent
 def deposit(request: Request, body: DepositIn) -> tuple[int, dict[str, Any]]:
-    """Top the wallet up by PayPal: send the customer to `approve_url`."""
+    """Top the wallet up with a saved `card` (`crd_…`), or else by PayPal: send the customer to `approve_url`, if any."""
     if body.currency != checkout.CURRENCY:
         message = _("The wallet is topped up in US dollars.")
         raise Invalid(message, code="wrong_currency", fields={"currency": [message]})
-    return 201, _start(request, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
+    return 201, _start(request, card=body.card, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
 
 
 @router.get("wallets/transactions", response=MovementPage)
@@ -243,6 +248,14 @@ def list_movements(request: Request, limit: int = 50, cursor: str | None = None)
     organisation = access.organisation_to_see(request.actor)
     page = wallet.page_of_movements(organisation, limit=limit, cursor=cursor)
     return {"items": [show_movement(row) for row in page["items"]], "next": page["next"]}
+
+
+@router.post("billing/webhook", response=Received, auth=None)
+def receive_stripe(request: Request) -> dict[str, Any]:
+    """Stripe's notifications. What is not signed by Stripe, or was signed long ago, is refused."""
+    limit_rate(request, "stripe.webhook", per_minute=3000)
+    inbox.receive(STRIPE, request.headers, request.body)
+    return {"received": True}
 
 
 @router.post("billing/paypal/webhook", response=Received, auth=None)
@@ -254,7 +267,7 @@ def receive_paypal(request: Request) -> dict[str, Any]:
 
 
 def _start(
-    request: Request, *, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
+    request: Request, *, card: str | None, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
 ) -> dict[str, Any]:
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
@@ -265,6 +278,7 @@ def _start(
         purpose=purpose,
         plan=plan,
         amount=amount,
+        card=access.get_card(request.actor, card, organisation) if card else None,
         **checkout.own_pages(),
     )
     return show_payment(payment)

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from billing.models import PaymentMethod
 from billing.payments.checkout import check_top_up
+from billing.payments.services import NAMES, PAYPAL
 from lib.errors import Invalid
+from lib.forms import read_number
 
 PRESETS = ("10", "25", "50", "100", "250", "500")
 
 
-from lib.forms import read_number
-class TopUpForm(forms.Form):
-    """A preset or a sum of one's own, which wins. `token` makes sending the form twice harmless."""
+class PayForm(forms.Form):
+    """With PayPal, or with one of the organisation's saved cards. `token` makes sending the form twice harmless."""
+
+    pay_with = forms.ChoiceField(label=_("Pay with"), widget=forms.RadioSelect, required=False)
+    token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)
+
+    def __init__(self, cards: Iterable[PaymentMethod], data: QueryDict | None = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.cards = {card.public_id: card for card in cards}
+        names = [(key, f"{card.brand.title()} ···· {card.last4}") for key, card in self.cards.items()]
+        field = self.fields["pay_with"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [*names, (PAYPAL, NAMES[PAYPAL])]
+        field.initial = field.choices[0][0]
+
+    @property
+    def card(self) -> PaymentMethod | None:
+        """None: PayPal."""
+        return self.cards.get(self.cleaned_data["pay_with"])
+
+
+class TopUpForm(PayForm):
+    """A preset or a sum of one's own, which wins."""
 
     preset = forms.ChoiceField(
         label=_("Amount"),
@@ -30,7 +55,6 @@ class TopUpForm(forms.Form):
         required=False,
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off", "placeholder": "75.00"}),
     )
-    token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -50,9 +74,8 @@ class TopUpForm(forms.Form):
         return amount
 
 
-class ChoosePlanForm(forms.Form):
+class ChoosePlanForm(PayForm):
     plan = forms.SlugField(max_length=32)
-    token = forms.CharField(max_length=64, min_length=16)
 
 
 class HandOnForm(forms.Form):

@@ -10,14 +10,15 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing import refunds
+from billing import payment_methods, refunds
 from billing.chain.books import expected_clearing
 from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
 from billing.models import Account, Payment, Refund, WebhookEvent
 from billing.payments import checkout
 from billing.payments.base import Gone, ServiceDown
-from billing.payments.paypal.webhook import order_of, refund_of
-from billing.payments.services import service
+from billing.payments.paypal import webhook as paypal_webhook
+from billing.payments.services import PAYPAL, STRIPE, service
+from billing.payments.stripe import webhook as stripe_webhook
 from billing.subscriptions import end_lapsed
 from lib.clock import now
 from lib.errors import NotFound
@@ -29,6 +30,8 @@ OFTEN = timedelta(minutes=1)
 SELDOM = timedelta(minutes=15)
 # PayPal forgets an order that nobody approved after some hours; what it still knows by then is given up.
 LONGEST_OPEN = timedelta(hours=24)
+ORDER_OF = {PAYPAL: paypal_webhook.order_of, STRIPE: stripe_webhook.order_of}
+REFUND_OF = {PAYPAL: paypal_webhook.refund_of, STRIPE: stripe_webhook.refund_of}
 
 
 def reconcile_payments() -> int:
@@ -95,9 +98,12 @@ def process_event(event_id: int) -> None:
 
 def _act_on(event: WebhookEvent) -> str | None:
     """What staff should know, or nothing; None when it is too early to say."""
-    if refund_ref := refund_of(event.body):
+    if refund_ref := REFUND_OF[event.service](event.body):
         return _book_refund(event, refund_ref)
-    order_ref = order_of(event.body)
+    if event.service == STRIPE and (customer_ref := stripe_webhook.customer_of(event.body)):
+        payment_methods.refresh_of(customer_ref)
+        return ""
+    order_ref = ORDER_OF[event.service](event.body)
     if not order_ref:
         return ""
     payment = Payment.objects.filter(service=event.service, order_ref=order_ref).first()

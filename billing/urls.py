@@ -1,6 +1,6 @@
 from django.urls import path
 
-from billing import views, views_chain, views_credits, views_invoices
+from billing import views, views_chain, views_credits, views_invoices, views_methods
 
 app_name = "billing"
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("billing/invoices/", views_invoices.list_invoices, name="invoices"),
     path("billing/invoices/<str:invoice_id>.pdf", views_invoices.download, name="invoice_pdf"),
     path("billing/details/", views_invoices.details, name="details"),
+    path("billing/methods/", views_methods.show, name="methods"),
+    path("billing/methods/<str:card_id>/default/", views_methods.choose_default, name="method_default"),
+    path("billing/methods/<str:card_id>/remove/", views_methods.remove, name="method_remove"),
     path("billing/usdc/", views_chain.show, name="usdc"),
     path("billing/usdc/message/", views_chain.new_message, name="usdc_message"),
     path("billing/usdc/link/", views_chain.link, name="usdc_link"),

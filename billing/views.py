@@ -17,11 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import access, invoices, plans, wallet
-from billing.forms import PRESETS, ChoosePlanForm, TopUpForm
+from billing import access, invoices, payment_methods, plans, wallet
+from billing.forms import PRESETS, ChoosePlanForm, PayForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
-from billing.payments import checkout
+from billing.payments import checkout, declines
 from billing.payments.base import ServiceDown
 from billing.payments.services import NAMES
 from billing.receipts import receipt_of
@@ -61,13 +61,13 @@ def home(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def top_up(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
+    cards = payment_methods.cards_of(organisation)
     if request.method == "GET":
-        form = TopUpForm(initial={"token": uuid4().hex, "preset": PRESETS[1]})
+        form = TopUpForm(cards, initial={"token": uuid4().hex, "preset": PRESETS[1]})
     else:
-        form = TopUpForm(request.POST)
+        form = TopUpForm(cards, request.POST)
         if form.is_valid():
-            token = form.cleaned_data["token"]
-            return _to_service(request, organisation, token, purpose=Payment.Purpose.TOP_UP, amount=form.sum)
+            return _to_service(request, organisation, form, purpose=Payment.Purpose.TOP_UP, amount=form.sum)
     context = {"form": form, "balance": wallet.balance(organisation, checkout.CURRENCY)}
     return render(request, "billing/top_up.html", context, status=422 if form.errors else 200)
 
@@ -88,13 +88,13 @@ def plan(request: Request) -> HttpResponse:
 @require_POST
 def choose_plan(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
-    form = ChoosePlanForm(request.POST)
+    form = ChoosePlanForm(payment_methods.cards_of(organisation), request.POST)
     if not form.is_valid():
         raise Invalid(
             "Choose a plan.", fields={name: [str(text) for text in form.errors[name]] for name in form.errors}
         )
     chosen = plans.find_plan(form.cleaned_data["plan"])
-    return _to_service(request, organisation, form.cleaned_data["token"], purpose=Payment.Purpose.PLAN, plan=chosen)
+    return _to_service(request, organisation, form, purpose=Payment.Purpose.PLAN, plan=chosen)
 
 
 @require_GET
@@ -109,7 +109,13 @@ def returned(request: Request, payment_id: str) -> HttpResponse:
             payment = checkout.complete(payment.pk)
     if payment.status == PaymentStatus.CAPTURED:
         return redirect("billing:receipt", payment.public_id)
-    return render(request, "billing/waiting.html", {"payment": payment, "status": PaymentStatus(payment.status)})
+    context = {
+        "payment": payment,
+        "status": PaymentStatus(payment.status),
+        "declined": declines.explain(payment.reason),
+        "service_name": NAMES[payment.service],
+    }
+    return render(request, "billing/waiting.html", context)
 
 
 @require_GET
@@ -127,7 +133,7 @@ def receipt(request: Request, payment_id: str) -> HttpResponse:
 def _to_service(
     request: Request,
     organisation: Organisation,
-    token: str,
+    form: PayForm,
     *,
     purpose: str,
     plan: Plan | None = None,
@@ -137,13 +143,14 @@ def _to_service(
     payment = checkout.start(
         organisation=organisation,
         actor=request.actor,
-        idempotency_key=f"page-{token}",
+        idempotency_key=f"page-{form.cleaned_data['token']}",
         purpose=purpose,
         plan=plan,
         amount=amount,
+        card=form.card,
         **checkout.own_pages(),
     )
-    if payment.status == PaymentStatus.CREATED:
+    if payment.status == PaymentStatus.CREATED and payment.approve_url:
         return redirect(payment.approve_url)
     return redirect("billing:return", payment.public_id)
 

@@ -13,6 +13,7 @@ import billing.api
 import billing.api_chain
 import billing.api_credits
 import billing.api_invoices
+import billing.api_methods
 import catalyst.api
 import console.api
 import console.api_refunds
@@ -71,6 +72,7 @@ ROUTES = (
     billing.api_chain,
     billing.api_credits,
     billing.api_invoices,
+    billing.api_methods,
     catalyst.api,
     enrollment.api,
     console.api,

@@ -317,6 +317,8 @@ SIGN_IN_SERVICES = [
     for name, address in {"google": "https://accounts.google.com", "github": "https://github.com"}.items()
     if name in SOCIALACCOUNT_PROVIDERS
 ]
+# Where a form that pays may lead: PayPal's page, the page of a card's bank.
+PAYMENT_PAGES = [PAYPAL_URL, "https://www.paypal.com", STRIPE_URL, "https://hooks.stripe.com"]
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/v2/docs", "/api/v2/redoc"],
     "DIRECTIVES": {
@@ -326,7 +328,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        "form-action": ["'self'", PAYPAL_URL, "https://www.paypal.com", *SIGN_IN_SERVICES],
+        "form-action": ["'self'", *PAYMENT_PAGES, *SIGN_IN_SERVICES],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
         "manifest-src": ["'self'"],

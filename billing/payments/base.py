@@ -54,14 +54,21 @@ class NewOrder:
     description: str
     return_url: str
     cancel_url: str
+    # A saved card that pays at once, where the service has them; `off_session`: nobody is there to be asked.
+    customer_ref: str = ""
+    card_ref: str = ""
+    off_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
+    """`reason` is the service's own name for why it was declined."""
+
     ref: str
     status: CaptureStatus
     amount: Decimal
     currency: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,18 @@ class Event:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a service shows of a card that it keeps."""
+
+    ref: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    fingerprint: str
+
+
 class Service(Protocol):
     """All calls go out: none inside a transaction. Each raises ServiceDown; those that change take a `request_id`,
     by which the service knows a repetition."""
@@ -127,3 +146,22 @@ class Service(Protocol):
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
         """Raises BadSignature for what the service did not send."""
+
+
+class CardService(Service, Protocol):
+    """Keeps cards of customers, for payments to come."""
+
+    def create_customer(self, reference: str, *, request_id: str) -> str:
+        """Who an organisation (`reference`) is at the service."""
+
+    def begin_setup(self, customer_ref: str, *, request_id: str) -> str:
+        """The secret with which a browser, and the service alone, takes a card's number."""
+
+    def cards(self, customer_ref: str) -> list[Card]:
+        """Those that the service keeps now. Raises Gone."""
+
+    def make_default(self, customer_ref: str, card_ref: str) -> None:
+        """What renewals are charged to. Raises Gone."""
+
+    def forget(self, card_ref: str) -> None:
+        """Keep it no longer; one that is not kept is fine."""

@@ -19,11 +19,11 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import invoices, ledger, plans, receipts
+from billing import invoices, ledger, payment_methods, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PaymentStatus, switch_payment
-from billing.models import Payment, Plan
+from billing.models import Payment, PaymentMethod, Plan
 from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
 from billing.subscriptions import begin_month
@@ -44,6 +44,8 @@ def start(
     purpose: str,
     plan: Plan | None = None,
     amount: Decimal | str | None = None,
+    card: PaymentMethod | None = None,
+    off_session: bool = False,
     return_url: str,
     cancel_url: str,
     actor: Actor,
@@ -51,15 +53,23 @@ def start(
 ) -> Payment:
     """An order at the payment service, which the customer approves at `payment.approve_url`.
 
-    `{payment}` in the addresses becomes the payment's id. The same key gives the same payment. Raises Invalid, Conflict
+    A saved card of theirs is charged at once, unless its bank wants to ask at that address; `off_session`: nobody is
+    there to be asked. `{payment}` in the addresses becomes the payment's id. The same key gives the same payment. Raises Invalid, Conflict
     for a key that was used for something else, ServiceDown (then the same key may be tried again).
     """
     if not 1 <= len(idempotency_key) <= 120:
         raise Invalid(_("The idempotency key is not valid."))
     sum_ = _price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
-    payment = _find_or_make(organisation, purpose, plan, sum_, actor, idempotency_key)
-    if payment.status != PaymentStatus.NEW:
-        return payment
+    payment = _find_or_make(organisation, purpose, plan, sum_, card, actor, idempotency_key)
+    if payment.status == PaymentStatus.NEW:
+        _order(payment, return_url, cancel_url, off_session=off_session)
+    if payment.method_id and not payment.approve_url:
+        return complete(payment.pk)
+    return payment
+
+
+def _order(payment: Payment, return_url: str, cancel_url: str, *, off_session: bool) -> None:
+    """Make it at the service, and remember it before anything is charged."""
     order = NewOrder(
         reference=payment.public_id,
         amount=payment.amount,
@@ -67,17 +77,19 @@ def start(
         description=receipts.describe(payment),
         return_url=return_url.replace("{payment}", payment.public_id),
         cancel_url=cancel_url.replace("{payment}", payment.public_id),
+        customer_ref=payment_methods.customer_of(payment.organisation) if payment.method else "",
+        card_ref=payment.method.ref if payment.method else "",
+        off_session=off_session,
     )
     try:
         made = service(payment.service).create(order, request_id=f"create-{payment.pk.hex}")
     except (Refused, Gone) as refusal:
         switch_payment(payment, PaymentStatus.FAILED, reason=str(refusal)[:48])
         raise Conflict(_("The payment service refused this payment."), code="payment_refused") from refusal
-    if not made.approve_url:
+    if not made.approve_url and made.status != "approved":
         raise ServiceDown("an order without a page to approve it")
     switch_payment(payment, PaymentStatus.CREATED, order_ref=made.ref, approve_url=made.approve_url)
     payment.refresh_from_db()
-    return payment
 
 
 class Addresses(TypedDict):
@@ -113,8 +125,8 @@ def complete(payment_id: UUID) -> Payment:
     if capture is not None and capture.status in {"completed", "refunded"}:  # what went back is booked by itself
         return _book(payment.pk, order, capture)
     if capture is not None and capture.status == "declined":
-        return _fail(payment, "declined")
-    Payment.objects.filter(pk=payment.pk).update(checked_at=now())
+        return _decline(payment, capture.reason or "declined")
+    Payment.objects.filter(pk=payment.pk).update(checked_at=now(), approve_url=order.approve_url or payment.approve_url)
     payment.refresh_from_db()
     return payment
 
@@ -158,28 +170,42 @@ def _price_of(plan: Plan | None) -> Decimal:
 
 
 def _find_or_make(
-    organisation: Organisation, purpose: str, plan: Plan | None, amount: Decimal, actor: Actor, key: str
+    organisation: Organisation,
+    purpose: str,
+    plan: Plan | None,
+    amount: Decimal,
+    card: PaymentMethod | None,
+    actor: Actor,
+    key: str,
 ) -> Payment:
     same = Payment.objects.filter(organisation=organisation, idempotency_key=key)
     found = same.first()
     if found is None:
         try:
-            return _make(organisation, purpose, plan, amount, actor, key)
+            return _make(organisation, purpose, plan, amount, card, actor, key)
         except IntegrityError:  # the same request came twice at once
             found = same.get()
-    if (found.purpose, found.plan_id, found.amount) != (purpose, plan.pk if plan else None, amount):
+    wanted = (purpose, plan.pk if plan else None, amount, card.pk if card else None)
+    if (found.purpose, found.plan_id, found.amount, found.method_id) != wanted:
         raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
     return found
 
 
 @transaction.atomic
 def _make(
-    organisation: Organisation, purpose: str, plan: Plan | None, amount: Decimal, actor: Actor, key: str
+    organisation: Organisation,
+    purpose: str,
+    plan: Plan | None,
+    amount: Decimal,
+    card: PaymentMethod | None,
+    actor: Actor,
+    key: str,
 ) -> Payment:
     payment = Payment.objects.create(
         id=new_id(),
         organisation=organisation,
-        service=PAYPAL,
+        service=card.service if card else PAYPAL,
+        method=card,
         purpose=purpose,
         plan=plan,
         amount=amount,
@@ -197,7 +223,8 @@ def _settled_order(payment: Payment) -> Order:
     order = remote.fetch(payment.order_ref)
     if order.status != "approved" or not _is_ours(payment, order):
         return order
-    if payment.status == PaymentStatus.CREATED:
+    # Of a card the customer's yes was the beginning, and the bank may still ask.
+    if payment.status == PaymentStatus.CREATED and payment.method_id is None:
         switch_payment(payment, PaymentStatus.APPROVED)
     return remote.capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
 
@@ -263,10 +290,15 @@ def _leg(payment: Payment, organisation: Organisation) -> Leg:
     )
 
 
-def _fail(payment: Payment, reason: str) -> Payment:
-    """Nothing is booked. Whether the service took money anyway is for a person to see: it is logged as an error."""
-    log.error("payment %s failed: %s", payment.public_id, reason)
+def _decline(payment: Payment, reason: str) -> Payment:
+    """Nothing was taken, and the customer is told why."""
     if payment.status != PaymentStatus.CANCELLED:
         switch_payment(payment, PaymentStatus.FAILED, reason=reason[:48], checked_at=now())
     payment.refresh_from_db()
     return payment
+
+
+def _fail(payment: Payment, reason: str) -> Payment:
+    """Nothing is booked. Whether the service took money anyway is for a person to see: it is logged as an error."""
+    log.error("payment %s failed: %s", payment.public_id, reason)
+    return _decline(payment, reason)

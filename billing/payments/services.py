@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
@@ -10,10 +11,12 @@ from django.utils.translation import gettext as _
 from billing.payments.base import Service
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
+from billing.payments.stripe.adapter import Stripe
+from billing.payments.stripe.client import connect
 from lib.errors import AppError
 
-PAYPAL = "paypal"
-NAMES = {PAYPAL: "PayPal"}  # as people know them
+PAYPAL, STRIPE = "paypal", "stripe"
+NAMES = {PAYPAL: "PayPal", STRIPE: "Stripe"}  # as people know them
 
 
 class NotConfigured(AppError):
@@ -23,16 +26,43 @@ class NotConfigured(AppError):
     code = "payment_service_not_configured"
 
 
+def is_configured(slug: str) -> bool:
+    """Whether this installation has keys for the service."""
+    if slug == STRIPE:
+        return bool(settings.STRIPE_SECRET_KEY and settings.STRIPE_PUBLISHABLE_KEY)
+    return bool(settings.PAYPAL_CLIENT_ID and settings.PAYPAL_CLIENT_SECRET)
+
+
 @cache
 def service(slug: str) -> Service:
     """The adapter with this installation's keys. Raises KeyError for a name that nobody has written an adapter for."""
-    if slug != PAYPAL:
-        raise KeyError(slug)
-    if not (settings.PAYPAL_CLIENT_ID and settings.PAYPAL_CLIENT_SECRET):
-        raise NotConfigured(_("Payments are not set up on this installation."))
+    makers: dict[str, Callable[[], Service]] = {PAYPAL: _paypal, STRIPE: _stripe}
+    return makers[slug]()
+
+
+def stripe() -> Stripe:
+    """The one that keeps cards and renews subscriptions. Raises NotConfigured."""
+    adapter = service(STRIPE)
+    assert isinstance(adapter, Stripe)
+    return adapter
+
+
+def _stripe() -> Stripe:
+    _require(STRIPE)
+    client = connect(url=settings.STRIPE_URL, secret_key=settings.STRIPE_SECRET_KEY)
+    return Stripe(client, webhook_secret=settings.STRIPE_WEBHOOK_SECRET)
+
+
+def _paypal() -> PayPal:
+    _require(PAYPAL)
     api = PayPalApi(
         url=settings.PAYPAL_URL,
         client_id=settings.PAYPAL_CLIENT_ID,
         client_secret=settings.PAYPAL_CLIENT_SECRET,
     )
     return PayPal(api, webhook_id=settings.PAYPAL_WEBHOOK_ID)
+
+
+def _require(slug: str) -> None:
+    if not is_configured(slug):
+        raise NotConfigured(_("Payments are not set up on this installation."))

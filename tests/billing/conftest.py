@@ -50,3 +50,13 @@ def paypal(peer: Callable[[str], Any]) -> str:
     service.cache_clear()
     url: str = peer("paypal").url
     return url
+
+
+@pytest.fixture
+def stripe(peer: Callable[[str], Any]) -> str:
+    """The address of the Stripe peer that settings point at."""
+    from billing.payments.services import service
+
+    service.cache_clear()
+    url: str = peer("stripe").url
+    return url

@@ -47,9 +47,9 @@ def sole_payment(organisation: Organisation | None) -> Payment:
 
 
 @contextmanager
-def faulty(peer: str, mode: str) -> Iterator[None]:
+def faulty(peer: str, mode: str, path: str = "/v2/") -> Iterator[None]:
     """The peer has a bad day at everything but its token."""
-    knob = {"mode": mode, "path": "/v2/"}
+    knob = {"mode": mode, "path": path}
     assert requests.post(f"{peer}/sandbox/faults", json=knob, timeout=5).ok
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -19,12 +20,17 @@ from billing.payments.base import BadSignature, Capture, Gone, NewOrder, Order, 
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.services import service
+from billing.payments.stripe.adapter import Stripe
+from billing.payments.stripe.client import connect
 from lib import http
 from lib.http import CalledInTransaction
 from tests.billing.money import approve, faulty
+from tests.billing.stripe import ASKS, add_card, answer_bank, new_customer
 
 CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts" / "paypal"
-SERVICES = ["paypal"]
+SERVICES = ["paypal", "stripe"]
+UNKNOWN = "7XY12345AB678901C"
+PATHS = {"paypal": "/v2/", "stripe": "/v1/"}  # all but the token
 
 
 @pytest.fixture(params=SERVICES)
@@ -33,45 +39,61 @@ def remote(request: pytest.FixtureRequest) -> Service:
     return service(request.param)
 
 
-def new_order(amount: str = "25.00", currency: str = "USD") -> NewOrder:
+@pytest.fixture
+def url(remote: Service, request: pytest.FixtureRequest) -> str:
+    """Where the peer of this service is."""
+    found: str = request.getfixturevalue(remote.slug)
+    return found
+
+
+def new_order(remote: Service, amount: str = "25.00", currency: str = "USD") -> NewOrder:
     back = "http://127.0.0.1/back"
-    return NewOrder(f"pay_{uuid4().hex}", Decimal(amount), currency, "A top-up", back, f"{back}?cancelled=1")
+    order = NewOrder(f"pay_{uuid4().hex}", Decimal(amount), currency, "A top-up", back, f"{back}?cancelled=1")
+    if remote.slug == "paypal":
+        return order
+    customer = new_customer()
+    return replace(order, customer_ref=customer, card_ref=add_card(customer, ASKS))
+
+
+def payer(remote: Service, order: Order, action: str = "approve") -> requests.Response:
+    """What the payer does on the page to which the service sends them."""
+    if remote.slug == "paypal":
+        return approve(order.approve_url, action)
+    asked = remote.capture(order.ref, request_id=uuid4().hex)
+    return answer_bank(asked.approve_url, {"approve": "complete", "cancel": "fail"}[action])
 
 
 def paid(remote: Service, amount: str = "25.00") -> tuple[Order, Capture]:
-    made = remote.create(new_order(amount), request_id=uuid4().hex)
-    approve(made.approve_url)
+    made = remote.create(new_order(remote, amount), request_id=uuid4().hex)
+    payer(remote, made)
     order = remote.capture(made.ref, request_id=uuid4().hex)
     return order, order.captures[0]
 
 
 def test_an_order_from_creation_to_capture(remote: Service) -> None:
-    wanted = new_order("25.10")
+    """PayPal's is approved on its page, and captured by us; Stripe's by the choice of a card, and then by the bank."""
+    wanted = new_order(remote, "25.10")
     made = remote.create(wanted, request_id=uuid4().hex)
-    assert (made.status, made.reference, made.amount, made.currency) == (
-        "open",
-        wanted.reference,
-        Decimal("25.1"),
-        "USD",
-    )
-    assert made.approve_url.startswith("http")
-    back = approve(made.approve_url)
+    assert (made.reference, made.amount, made.currency) == (wanted.reference, Decimal("25.1"), "USD")
+    assert (made.status == "approved") == (remote.slug == "stripe")
+    assert made.approve_url.startswith("http") == (remote.slug == "paypal")
+    back = payer(remote, made)
     assert back.status_code in {302, 303}
     assert back.headers["Location"].startswith(wanted.return_url)
-    assert remote.fetch(made.ref).status == "approved"
+    assert remote.fetch(made.ref).status in {"approved", "completed"}
     order = remote.capture(made.ref, request_id=uuid4().hex)
     assert order.status == "completed"
-    assert order.payer_email
+    assert order.payer_email or remote.slug == "stripe"
     assert [(capture.status, capture.amount, capture.currency) for capture in order.captures] == [
         ("completed", Decimal("25.1"), "USD")
     ]
 
 
 def test_a_repetition_makes_nothing_new(remote: Service) -> None:
-    wanted, create_id = new_order(), uuid4().hex
+    wanted, create_id = new_order(remote), uuid4().hex
     first = remote.create(wanted, request_id=create_id)
     assert remote.create(wanted, request_id=create_id).ref == first.ref
-    approve(first.approve_url)
+    payer(remote, first)
     capture_id = uuid4().hex
     captures = {remote.capture(first.ref, request_id=capture_id).captures[0].ref for _ in range(2)}
     captures.add(remote.capture(first.ref, request_id=uuid4().hex).captures[0].ref)  # another worker
@@ -79,25 +101,27 @@ def test_a_repetition_makes_nothing_new(remote: Service) -> None:
 
 
 def test_capturing_before_approval_takes_nothing(remote: Service) -> None:
-    made = remote.create(new_order(), request_id=uuid4().hex)
+    made = remote.create(new_order(remote), request_id=uuid4().hex)
     assert remote.capture(made.ref, request_id=uuid4().hex).captures == ()
-    approve(made.approve_url, "cancel")
-    assert remote.fetch(made.ref).status == "open"
+    payer(remote, made, "cancel")
+    after = remote.fetch(made.ref)
+    assert after.status == "open"
+    assert {capture.status for capture in after.captures} <= {"declined"}
 
 
 def test_an_unknown_order(remote: Service) -> None:
     with pytest.raises(Gone):
-        remote.fetch("7XY12345AB678901C")
+        remote.fetch(UNKNOWN)
     with pytest.raises(Gone):
         remote.fetch("../../v1/oauth2/token?x=")
     with pytest.raises(Gone):
-        remote.capture("7XY12345AB678901C", request_id=uuid4().hex)
+        remote.capture(UNKNOWN, request_id=uuid4().hex)
 
 
 @pytest.mark.parametrize(("amount", "currency"), [("0", "USD"), ("-5", "USD"), ("1", "USDC")])
 def test_an_order_that_makes_no_sense_is_refused(remote: Service, amount: str, currency: str) -> None:
     with pytest.raises(Refused):
-        remote.create(new_order(amount, currency), request_id=uuid4().hex)
+        remote.create(new_order(remote, amount, currency), request_id=uuid4().hex)
 
 
 def give_back(remote: Service, capture_ref: str, amount: str, request_id: str | None = None) -> Refund:
@@ -132,16 +156,16 @@ def test_no_call_inside_a_transaction(remote: Service) -> None:
 
 
 @pytest.mark.parametrize("fault", ["http_500", "html", "huge", "missing_fields", "auth", "rate_limit"])
-def test_nonsense_is_an_outage_and_nothing_else(remote: Service, paypal: str, fault: str) -> None:
-    made = remote.create(new_order(), request_id=uuid4().hex)
-    with faulty(paypal, fault), pytest.raises(ServiceDown):
+def test_nonsense_is_an_outage_and_nothing_else(remote: Service, url: str, fault: str) -> None:
+    made = remote.create(new_order(remote), request_id=uuid4().hex)
+    with faulty(url, fault, PATHS[remote.slug]), pytest.raises(ServiceDown):
         remote.fetch(made.ref)
     assert remote.fetch(made.ref).ref == made.ref
 
 
-def test_an_answer_that_is_lost_costs_nothing(remote: Service, paypal: str) -> None:
-    wanted, id = new_order(), uuid4().hex
-    with faulty(paypal, "drop_answer_after_create"), pytest.raises(ServiceDown):
+def test_an_answer_that_is_lost_costs_nothing(remote: Service, url: str) -> None:
+    wanted, id = new_order(remote), uuid4().hex
+    with faulty(url, "drop_answer_after_create", PATHS[remote.slug]), pytest.raises(ServiceDown):
         remote.create(wanted, request_id=id)
     again = remote.create(wanted, request_id=id)
     assert again.ref == remote.create(wanted, request_id=id).ref
@@ -155,10 +179,17 @@ def test_wrong_keys_and_a_dead_service_are_outages(paypal: str) -> None:
         assert secret not in str(failure.value.detail)
 
 
+def test_wrong_keys_and_a_dead_stripe_are_outages(stripe: str) -> None:
+    for url, secret in ((stripe, "sk_test_wrong"), ("http://127.0.0.1:9", settings.STRIPE_SECRET_KEY)):
+        with pytest.raises(ServiceDown) as failure:
+            Stripe(connect(url=url, secret_key=secret), webhook_secret="x").fetch("pi_1")
+        assert secret not in str(failure.value.detail)
+
+
 def test_a_token_that_was_revoked_is_renewed(paypal: str) -> None:
     api = PayPalApi(url=paypal, client_id=settings.PAYPAL_CLIENT_ID, client_secret=settings.PAYPAL_CLIENT_SECRET)
     remote = PayPal(api, webhook_id="x")
-    made = remote.create(new_order(), request_id=uuid4().hex)
+    made = remote.create(new_order(remote), request_id=uuid4().hex)
     api.get_token_hash()["access_token"] = "A21AArevoked"
     assert remote.fetch(made.ref).ref == made.ref
 
@@ -171,6 +202,7 @@ def test_an_unsigned_event_is_refused(remote: Service) -> None:
         "PAYPAL-TRANSMISSION-ID": str(uuid4()),
         "PAYPAL-TRANSMISSION-SIG": "bm90IGEgc2lnbmF0dXJl",
         "PAYPAL-TRANSMISSION-TIME": "2026-01-01T00:00:00Z",
+        "Stripe-Signature": "t=1767225600,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
     }
     for given, raw in (
         (headers, event),
