@@ -27,6 +27,7 @@ class Theirs(NamedTuple):
     config_id: str
     account_id: str
     payment_id: str
+    card_id: str
     invoice_id: str
     enrolment_id: str
     message_id: str
@@ -58,6 +59,9 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     payment = Payment.objects.create(
         organisation=organisation, purpose=Payment.Purpose.TOP_UP, amount=25, order_ref="ORDER1"
     )
+    card = PaymentMethod.objects.create(
+        organisation=organisation, service="stripe", ref="pm_1", brand="visa", last4="4242", exp_month=1, exp_year=2040
+    )
     enrolment = Enrolment.objects.create(
         organisation=organisation, user=owner.user, plan_id="pro", country="EC", payment=payment
     )
@@ -72,6 +76,7 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         config_id=config.public_id,
         account_id=account.public_id,
         payment_id=payment.public_id,
+        card_id=card.public_id,
         invoice_id=issue_for_payment(payment).public_id,
         enrolment_id=enrolment.public_id,
         message_id=notify(organisation, kind="pod.running", title="It runs")[0].public_id,
@@ -85,28 +90,28 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
 
 
 def make_withdrawal(organisation: Organisation) -> Withdrawal:
+    from billing.chain import books
     from billing.models import Withdrawal
     from lib.clock import now
+    from tests.billing.money import fund
 
     fund(organisation, "5", "USDC")
     withdrawal = Withdrawal.objects.create(
         organisation=organisation,
-    from billing.chain import books
         chain="sandbox",
         address="0x" + "b" * 40,
-    from tests.billing.money import fund
         amount=5,
         status="waiting",
         not_before=now(),
         idempotency_key="tenancy",
     )
+    books.hold(withdrawal)
+    return withdrawal
 
 
 def state(*, without: frozenset[str] = TOKENS) -> dict[str, str]:
     """A digest of every other table."""
     from django.db import connection
-    books.hold(withdrawal)
-    return withdrawal
 
     with connection.cursor() as cursor:
         tables = [name for name in connection.introspection.table_names(cursor) if name not in without]
