@@ -241,6 +241,19 @@ class TestWebhooks:
         assert events[1]["resource"]["supplementary_data"]["related_ids"]["order_id"] == events[0]["resource"]["id"]
         assert events[2]["resource"]["links"][1]["href"].endswith(capture["id"])
 
+    def test_tell_of_money_that_went_back_without_our_asking(self, told: tuple[Shop, Receiver]) -> None:
+        shop, receiver = told
+        capture = shop.paid()
+        knob = f"/sandbox/captures/{capture['id']}/return"
+        part = {"amount": {"currency_code": "USD", "value": "5.00"}, "reversed": True}
+        made = shop.peer.post(knob, json=part)
+        assert shop.peer.post(knob, json={}).json()["amount"]["value"] == "20.00"
+        assert issue(shop.peer.post(knob, json={})) == (422, "CAPTURE_FULLY_REFUNDED")
+        events = [receiver.next().event for _ in range(4)][2:]
+        names = [event["event_type"] for event in events]
+        assert names == ["PAYMENT.CAPTURE.REVERSED", "PAYMENT.CAPTURE.REFUNDED"]
+        assert events[0]["resource"] == made.json()
+
     def test_signature_holds_for_the_very_bytes_only(self, told: tuple[Shop, Receiver]) -> None:
         shop, receiver = told
         shop.approve(shop.order().json()["id"])
