@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,10 +15,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from billing.plans import public_plans
+from lib.clock import now
 from lib.errors import Invalid
 from lib.rate import limit
 from marketplace.gpus import CPU
-from marketplace.history import model_history, offer_history
+from marketplace.history import PriceSpan, model_history, offer_history
 from marketplace.models import Offer, Provider
 from marketplace.offers import get_offer
 from marketplace.queries import OfferQuery, parse_query
@@ -162,6 +163,7 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         "model": model,
         "is_cpu": model.slug == CPU,
         "spans": spans,
+        "starts_late": _starts_late(spans, days),
         "chart": chart_of(spans, days),
         "days": days,
         "day_choices": HISTORY_DAYS,
@@ -169,6 +171,11 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         "listed": browse(listed),
     }
     return render(request, "marketplace/gpu.html", context)
+
+
+def _starts_late(spans: list[PriceSpan], days: int) -> bool:
+    """Whether the history is much shorter than the period that the reader chose."""
+    return days != HISTORY_DAYS[-1] and bool(spans) and now() - spans[0].at < timedelta(days=days) / 2
 
 
 def _days(text: str) -> int:

@@ -33,7 +33,12 @@ CAPABILITIES = {
 def spark(trends: Mapping[tuple[str, str], Sequence[PriceSpan]], row: OfferRow) -> dict[str, Any]:
     """How the median of the row's model and kind moved, as a line and in words."""
     spans = trends.get((row.gpu, row.kind), ())
-    return {"path": _path([float(span.median) for span in spans]), "words": _words(spans)}
+    return {"path": _path([float(span.median) for span in spans]), "words": _words(spans), "time": _time(spans)}
+
+
+def _time(spans: Sequence[PriceSpan]) -> str:
+    """How long the line is: 30 days, or what there is so far."""
+    return span_of_time((spans[-1].at - spans[0].at).total_seconds()) if len(spans) > 1 else ""
 
 
 def _path(values: Sequence[float]) -> str:
@@ -56,7 +61,7 @@ def _words(spans: Sequence[PriceSpan]) -> str:
         return _("Not enough history yet")
     first, last = spans[0].median, spans[-1].median
     change = (last - first) / first * 100
-    facts = {"n": f"{abs(change):.0f}", "time": span_of_time((spans[-1].at - spans[0].at).total_seconds())}
+    facts = {"n": f"{abs(change):.0f}", "time": _time(spans)}
     if abs(change) < 1:
         return _("Median steady over %(time)s") % facts
     return (_("Median rose %(n)s %% in %(time)s") if change > 0 else _("Median fell %(n)s %% in %(time)s")) % facts
