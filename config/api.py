@@ -20,6 +20,7 @@ import console.api_refunds
 import enrollment.api
 import marketplace.api
 import pods.api
+import pods.api_job_estimates
 import pods.api_spend_limits
 from accounts.auth import api_auth
 from lib.errors import AppError
@@ -67,6 +68,7 @@ ROUTES = (
     accounts.api,
     marketplace.api,
     pods.api,
+    pods.api_job_estimates,
     pods.api_spend_limits,
     billing.api,
     billing.api_chain,

@@ -69,6 +69,7 @@ OWN = {
     "GET wallets/balance",
     "POST wallets/deposit",
     "POST credits/transfer",
+    "POST credits/estimate",
     "GET wallets/limits",
     "PUT wallets/limits",
     "GET wallets/transactions",
