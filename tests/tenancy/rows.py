@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
@@ -100,7 +101,7 @@ def make_withdrawal(organisation: Organisation) -> Withdrawal:
         organisation=organisation,
         chain="sandbox",
         address="0x" + "b" * 40,
-        amount=5,
+        amount=Decimal(5),
         status="waiting",
         not_before=now(),
         idempotency_key="tenancy",
