@@ -152,8 +152,7 @@ def list_gpus(request: HttpRequest) -> HttpResponse:
 def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
     limit(request, "market", per_minute=600)
     model = get_model(slug)
-    days = _days(request.GET.get("days", "30"))
-    spans = model_history(model.slug, days=days, kind=Offer.Kind.ON_DEMAND)
+    days, spans = _history(model.slug, request.GET.get("days", ""))
     wanted = OfferQuery(gpu=model.slug, gpus=frozenset({model.slug}), limit=10)
     listed = OfferQuery(
         gpu=model.slug, gpus=frozenset({model.slug}), source=(Offer.Source.LIST_PRICE,), sort="price", limit=40
@@ -171,6 +170,13 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         "listed": browse(listed),
     }
     return render(request, "marketplace/gpu.html", context)
+
+
+def _history(gpu: str, asked: str) -> tuple[int, list[PriceSpan]]:
+    """Of the period asked for; else of a month, or of as much as makes a line where we have not watched for longer."""
+    periods = [_days(asked)] if asked else [30, 7, 1]
+    found = [(days, model_history(gpu, days=days, kind=Offer.Kind.ON_DEMAND)) for days in periods]
+    return next((one for one in found if len(one[1]) > 1), found[0])
 
 
 def _starts_late(spans: list[PriceSpan], days: int) -> bool:

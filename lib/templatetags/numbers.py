@@ -49,7 +49,8 @@ def money_exact(amount: Decimal, currency: str, places: int = 6) -> str:
     shown = _shown(abs(amount), places)
     if currency == "USD":
         return f"{sign}${shown}"
-    return f"{sign}{shown} {_('credits') if currency == 'CREDIT' else currency}"
+    unit = _("credits") if currency == "CREDIT" else currency
+    return f"{sign}{shown} {unit}"
 
 
 @register.filter
