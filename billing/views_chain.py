@@ -29,6 +29,7 @@ from lib.rate import limit
 
 ROWS = 20
 LIVE_PATH = "/ws/dashboard/"
+FAUCET_IDS, WITHDRAW_IDS = "faucet_%s", "withdraw_%s"  # one page holds several forms with an address
 
 
 @require_GET
@@ -93,7 +94,7 @@ def unlink(request: Request, wallet_id: str) -> HttpResponse:
 def faucet(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.faucet", per_minute=6)
-    form = ChainForm(request.POST)
+    form = ChainForm(request.POST, auto_id=FAUCET_IDS)
     if form.is_valid():
         try:
             chain_faucet.give(form.cleaned_data["chain"], form.cleaned_data["address"])
@@ -109,7 +110,7 @@ def faucet(request: Request) -> HttpResponse:
 def withdraw(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
-    form = WithdrawForm(request.POST)
+    form = WithdrawForm(request.POST, auto_id=WITHDRAW_IDS)
     if form.is_valid():
         try:
             made = withdrawals.request_withdrawal(
@@ -156,8 +157,8 @@ def _page(
         "faucet": chain_faucet.available(),
         "link_form": link_form or ChainForm(),
         "sign_form": sign_form,
-        "faucet_form": faucet_form or ChainForm(prefix=None, auto_id="faucet_%s"),
-        "withdraw_form": withdraw_form or WithdrawForm(initial={"token": uuid4().hex}, auto_id="withdraw_%s"),
+        "faucet_form": faucet_form or ChainForm(auto_id=FAUCET_IDS),
+        "withdraw_form": withdraw_form or WithdrawForm(initial={"token": uuid4().hex}, auto_id=WITHDRAW_IDS),
         "left_today": withdrawals.left_today(organisation),
         "largest": withdrawals.LARGEST,
         "approval_above": withdrawals.APPROVAL_ABOVE,

@@ -105,7 +105,7 @@ def test_comes_back_in_another_block(chain: Chain, treasury: str, payer: Wallet,
     assert Deposit.objects.filter(status="credited").count() == 1
 
 
-@pytest.mark.parametrize("depth", [4, 20])
+@pytest.mark.parametrize("depth", [4, 64])
 def test_dropped_after_it_was_credited(
     chain: Chain, treasury: str, payer: Wallet, organisation: Organisation, depth: int
 ) -> None:
