@@ -26,7 +26,7 @@ class JobIn(Schema):
     config: str | None = Field(None, max_length=40, description="`cfg_…`: earlier runs of this configuration count.")
 
 
-class HistoryOut(Schema):
+class RunHistoryOut(Schema):
     runs: int
     median_seconds: float
     p90_seconds: float
@@ -36,7 +36,7 @@ class JobOut(Schema):
     credits_per_hour: str
     start_seconds: float
     transfer_seconds: float = Field(description="At 25 MB/s, which is an assumption.")
-    history: HistoryOut | None
+    history: RunHistoryOut | None
     low: Money | None = Field(description="At the median run time; null while no run is known.")
     high: Money | None = Field(description="At the run time that nine of ten runs keep.")
     lasts_seconds: int = Field(description="How long the present credits would last.")
