@@ -271,6 +271,12 @@ def test_billing_details(owner: Person, member: Person, paypal: str) -> None:
     assert owner.client.post("/billing/details/", form).status_code == 302
     pay(owner)
     assert Invoice.objects.get().buyer == form
-    for wrong in ({"country": "XX"}, {"country": ""}, {"address": "x" * 401}, {"address": "x\n" * 9}, {"tax_id": "x" * 33}):
+    for wrong in (
+        {"country": "XX"},
+        {"country": ""},
+        {"address": "x" * 401},
+        {"address": "x\n" * 9},
+        {"tax_id": "x" * 33},
+    ):
         assert owner.client.post("/billing/details/", {**form, **wrong}).status_code == 422
     assert member.client.post("/billing/details/", form).status_code == 403

@@ -13,7 +13,9 @@ from billing.reconcile import check_clearing
 
 
 class Command(BaseCommand):
-    help = "Compare accounts with transfers, lots of credits with accounts, and the clearing accounts with the payments."
+    help = (
+        "Compare accounts with transfers, lots of credits with accounts, and the clearing accounts with the payments."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         problems = [*ledger.check(), *lots.check(), *check_clearing()]
