@@ -82,8 +82,9 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     assert wait_for_step(page, step + 5) > step
 
     page.goto(f"{site.url}/billing/top-up/")
-    page.get_by_label("Amount").fill("25.00")
-    page.get_by_role("button", name=re.compile("PayPal")).click()
+    page.get_by_label("Another amount").fill("25.00")
+    page.get_by_label("PayPal").check()
+    page.get_by_role("button", name="Pay", exact=True).click()
     pay_at_paypal(page)
     expect(page.get_by_text("$25.00").first).to_be_visible()
 
