@@ -1,5 +1,7 @@
-"""Dates as the whole product writes them: `21 Nov 2026, 16:43`, with the month as a word and 24 hours."""
+"""As in English, with 24 hours; long dates in words, as Spanish writes them."""
 
-DATE_FORMAT = SHORT_DATE_FORMAT = "j M Y"
+DATE_FORMAT = r"j \d\e F \d\e Y"
+DATETIME_FORMAT = r"j \d\e F \d\e Y, H:i"
+SHORT_DATE_FORMAT = "j b Y"
+SHORT_DATETIME_FORMAT = "j b Y, H:i"
 TIME_FORMAT = "H:i"
-DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "j M Y, H:i"
