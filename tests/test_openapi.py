@@ -53,6 +53,8 @@ USUAL = {
     "scopes": ["pods.see"],
     "expires_at": None,
     "amount": "25.00",
+    "chain": "sandbox",
+    "address": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     "currency": "USD",
     "country": "EC",
     "identity_kind": "cedula",
@@ -101,7 +103,7 @@ def _schemas_below(base: type[Schema]) -> Iterator[type[Schema]]:
 @pytest.fixture(scope="module")
 def world(django_db_setup: None, django_db_blocker: Any, peer: Callable[[str], Any]) -> Iterator[World]:
     """One set of rows for all operations; each example is undone, and at the end everything is."""
-    for slug in ("paypal", "vast", "runpod", "lambda_labs", "akash"):
+    for slug in ("paypal", "vast", "runpod", "lambda_labs", "akash", "chain"):
         peer(slug)
     with django_db_blocker.unblock():
         with undone():
