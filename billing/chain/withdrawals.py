@@ -11,13 +11,14 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min, Q, QuerySet, Sum
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation, User
-from accounts.roles import Permission
+from accounts.roles import Permission, Role
 from billing.chain import books, nodes
 from billing.chain.links import parse_address
 from billing.chain.networks import Network
@@ -28,11 +29,13 @@ from lib.errors import Conflict, Invalid
 from lib.ids import new_id
 from lib.money import parse_amount
 from notifications.inbox import notify
+from notifications.mail import send
 
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)  # of one withdrawal
 LARGEST_PER_DAY = Decimal(25_000)  # of an organisation, in any 24 hours
 DAY = timedelta(hours=24)
 APPROVAL_ABOVE = Decimal(2_500)  # staff look at what is more
+READERS = (Role.OWNER, Role.BILLING)
 NOT_PAID = (WithdrawalStatus.CANCELLED, WithdrawalStatus.FAILED)
 
 
@@ -152,12 +155,23 @@ def _make(organisation: Organisation, network: Network, to: str, amount: Decimal
     books.hold(withdrawal)
     data = {"amount": str(amount), "chain": network.slug, "address": to}
     audit.record(organisation.pk, actor, "withdrawal.request", withdrawal, data)
+    _tell(withdrawal, network)
+    withdrawal.refresh_from_db()
+    return withdrawal
+
+
+def _tell(withdrawal: Withdrawal, network: Network) -> None:
+    """In the page and by mail, in the same transaction: the wait of a new address is worth something only to who knows."""
+    organisation, url = withdrawal.organisation, reverse("billing:usdc")
     notify(
         organisation,
         kind="withdrawal.requested",
         title=gettext_lazy("A withdrawal of USDC was requested"),
-        body=f"{amount:f} USDC → {to}",
+        body=f"{withdrawal.amount:f} USDC → {withdrawal.address}",
+        url=url,
         permission=Permission.SEE_BILLING,
     )
-    withdrawal.refresh_from_db()
-    return withdrawal
+    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
+    context = {"withdrawal": withdrawal, "network": network, "url": settings.PUBLIC_URL + url}
+    for address in sorted(set(readers.values_list("email", flat=True))):
+        send(address, "billing/mail/withdrawal", context)

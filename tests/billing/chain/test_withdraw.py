@@ -127,6 +127,22 @@ def test_new_address_waits(owner: Person, rich: Organisation, settings: Any) -> 
     assert known.not_before <= now()
 
 
+def test_owners_are_told(
+    owner: Person,
+    billing_member: Person,
+    viewer: Person,
+    rich: Organisation,
+    settings: Any,
+    mailoutbox: list[Any],
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    to = Wallet().address
+    ask(owner, to)
+    told = {mail.to[0]: mail.body for mail in mailoutbox}
+    assert set(told) == {owner.user.email, billing_member.user.email}
+    assert all(to in body and "/billing/usdc/" in body for body in told.values())
+
+
 def test_large_sum_waits_for_staff(chain: Chain, owner: Person, staff: Person, rich: Organisation) -> None:
     withdrawal = ask(owner, Wallet().address, "3000")
     turn()
