@@ -87,7 +87,7 @@ def read_credits(request: Request) -> dict[str, Any]:
 @router.post("credits/transfer", response=CreditsOut)
 @idempotent
 def hand_on(request: Request, body: HandOnIn) -> dict[str, Any]:
-    """Give credits to another organisation; they keep their time of expiry. The welcome gift cannot be handed on."""
+    """Give credits to another organisation; they keep their expiry date. Welcome credits cannot be transferred."""
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "credits.transfer", per_minute=20)
     key = f"api-{request.headers['Idempotency-Key']}"

@@ -75,16 +75,17 @@ class TopUpForm(PayForm):
 
 
 class ChoosePlanForm(PayForm):
-    plan = forms.SlugField(max_length=32)
+    plan = forms.SlugField(max_length=32, widget=forms.HiddenInput)
+    renew = forms.BooleanField(label=_("Renew it each month with this card, until I cancel"), required=False)
 
 
 class HandOnForm(forms.Form):
     """Credits for another organisation. `token` makes sending the form twice harmless."""
 
     to = forms.CharField(
-        label=_("To the organisation with the ID"),
+        label=_("To (organisation ID)"),
         max_length=40,
-        help_text=_("It begins with org_ and stands in the settings of that organisation."),
+        help_text=_("It begins with org_ and is shown in that organisation's settings."),
         widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "placeholder": "org_…"}),
     )
     amount = forms.CharField(

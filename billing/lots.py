@@ -101,14 +101,14 @@ def transfer(sender: Organisation, receiver: Organisation, amount: Decimal, *, i
     Raises Conflict for credits that were a gift: they are there to try the product with, not to be collected.
     """
     if sender == receiver:
-        message = _("These credits are there already.")
+        message = _("This is your own organisation.")
         raise Invalid(message, fields={"to": [message]})
     lots = lock(sender)
     if CreditLot.objects.filter(pk=transfer_id("lot", id, 0)).exists():
         return
     movable = [lot for lot in lots if lot.source != Source.SIGN_UP and not _expired(lot)]
     if sum(lot.left for lot in movable) < amount:
-        raise Conflict(_("So many credits cannot be handed on: welcome gifts stay where they are."), code="not_movable")
+        raise Conflict(_("You cannot transfer that many credits: welcome credits stay with you."), code="not_movable")
     source, target = wallet_of(sender, CURRENCY), wallet_of(receiver, CURRENCY)
     ledger.post([_leg(id, source, target, amount, "credits_transfer", str(receiver.pk))])
     CreditLot.objects.bulk_create(

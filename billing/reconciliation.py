@@ -128,7 +128,7 @@ def _remember(source: str, difference: Difference, moment: datetime) -> None:
 
 def _close_what_is_gone(source: str, began: datetime) -> None:
     gone = ReconciliationCase.objects.filter(source=source, resolved_at=None, seen_at__lt=began)
-    gone.update(resolved_at=now(), note=_("A later comparison did not find it any more."))
+    gone.update(resolved_at=now(), note=_("A later comparison no longer found it."))
 
 
 # The comparisons give one item for each thing they looked at: the difference, or None.

@@ -48,7 +48,7 @@ def _hand_on(request: Request, organisation: Organisation, form: HandOnForm) -> 
         for field, texts in (refusal.fields or {"amount": [refusal.message]}).items():
             form.add_error(field, texts)
         return False
-    messages.success(request, _("The credits are now with %s.") % receiver.name)
+    messages.success(request, _("The credits now belong to %s.") % receiver.name)
     return True
 
 

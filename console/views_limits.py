@@ -27,7 +27,7 @@ AMOUNT = {"inputmode": "decimal", "autocomplete": "off", "size": "8"}
 class LimitForm(forms.Form):
     member = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
     soft = forms.CharField(
-        label=gettext_lazy("Tell us at, USD"), max_length=20, required=False, widget=forms.TextInput(AMOUNT)
+        label=gettext_lazy("Notify at, USD"), max_length=20, required=False, widget=forms.TextInput(AMOUNT)
     )
     hard = forms.CharField(
         label=gettext_lazy("Stop at, USD"), max_length=20, required=False, widget=forms.TextInput(AMOUNT)

@@ -100,7 +100,7 @@ def set_limit(
         raise NotFound(_("This person is not a member."))
     columns = {"soft": _amount(soft, "soft"), "hard": _amount(hard, "hard")}
     if columns["soft"] and columns["hard"] and columns["soft"] > columns["hard"]:
-        message = _("It would be told after the pods have stopped: choose a smaller amount.")
+        message = _("The pods would have stopped before this notice: choose a smaller amount.")
         raise Invalid(message, fields={"soft": [message]})
     with transaction.atomic():
         limit, _made = SpendLimit.objects.update_or_create(

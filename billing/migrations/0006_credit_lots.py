@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("sign_up", "welcome gift"),
+                            ("sign_up", "welcome credits"),
                             ("earned", "earned"),
                             ("refund", "refund"),
                             ("transfer", "transfer"),
@@ -52,8 +52,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "lot of credits",
-                "verbose_name_plural": "lots of credits",
+                "verbose_name": "credit lot",
+                "verbose_name_plural": "credit lots",
                 "indexes": [
                     models.Index(
                         condition=models.Q(("left__gt", 0)), fields=["organisation", "expires_at"], name="lot_open"

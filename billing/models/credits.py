@@ -36,7 +36,7 @@ class CreditLot(models.Model):
     """Credits that came together and expire together. `left` of all lots sums to what the ledger says is there."""
 
     class Source(models.TextChoices):
-        SIGN_UP = "sign_up", _("welcome gift")
+        SIGN_UP = "sign_up", _("welcome credits")
         EARNED = "earned", _("earned")
         REFUND = "refund", _("refund")
         TRANSFER = "transfer", _("transfer")
@@ -55,8 +55,8 @@ class CreditLot(models.Model):
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name = _("lot of credits")
-        verbose_name_plural = _("lots of credits")
+        verbose_name = _("credit lot")
+        verbose_name_plural = _("credit lots")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(left__gte=0, left__lte=F("amount"), amount__gt=0), name="lot_left"),
         ]
