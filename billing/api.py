@@ -13,7 +13,7 @@ from pydantic import Field
 from accounts.idempotency import idempotent
 from accounts.requests import Request
 from billing import access, inbox, plans, wallet
-from billing.models import Payment, Plan, Subscription
+from billing.models import Payment, Plan
 from billing.payments import checkout
 from billing.payments.services import PAYPAL, STRIPE
 from billing.receipts import receipt_of
@@ -38,18 +38,6 @@ class PlanOut(Schema):
 class PlanPage(Schema):
     items: list[PlanOut]
     next: str | None = None
-
-
-class SubscriptionOut(Schema):
-    plan: PlanOut
-    status: str
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-
-
-class SubscribeIn(Schema):
-    plan: str = Field(max_length=32)
-    card: str | None = Field(None, max_length=64)
 
 
 class DepositIn(Schema):
@@ -132,11 +120,6 @@ def show_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def show_subscription(plan: Plan, row: Subscription | None) -> dict[str, Any]:
-    period = {"period_start": row.period_start, "period_end": row.period_end} if row else {}
-    return {"plan": show_plan(plan), "status": row.status if row else "free", **period}
-
-
 def show_payment(payment: Payment) -> dict[str, Any]:
     """JSON-ready, as it is kept with its idempotency key."""
     return {
@@ -170,23 +153,6 @@ def show_movement(row: wallet.Movement) -> dict[str, Any]:
 def list_plans(request: Request) -> dict[str, Any]:
     """The plans and what each of them includes (`null`: without limit)."""
     return {"items": [show_plan(plan) for plan in plans.public_plans()]}
-
-
-@router.get("billing/subscription", response=SubscriptionOut)
-def read_subscription(request: Request) -> dict[str, Any]:
-    """The plan that the organisation has now."""
-    organisation = access.organisation_to_see(request.actor)
-    return show_subscription(plans.current_plan(organisation), plans.current_subscription(organisation))
-
-
-@router.post("billing/subscription", response={201: PaymentOut})
-@idempotent
-def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
-    """Pay a month of a plan, with a saved `card` (`crd_…`) or else by PayPal.
-
-    With `approve_url` the customer must go there first; the month begins when they have paid.
-    """
-    return 201, _start(request, card=body.card, purpose=Payment.Purpose.PLAN, plan=plans.find_plan(body.plan))
 
 
 @router.get("billing/payments", response=PaymentPage)
@@ -239,7 +205,7 @@ def deposit(request: Request, body: DepositIn) -> tuple[int, dict[str, Any]]:
     if body.currency != checkout.CURRENCY:
         message = _("The wallet is topped up in US dollars.")
         raise Invalid(message, code="wrong_currency", fields={"currency": [message]})
-    return 201, _start(request, card=body.card, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
+    return 201, start_payment(request, card=body.card, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
 
 
 @router.get("wallets/transactions", response=MovementPage)
@@ -266,15 +232,16 @@ def receive_paypal(request: Request) -> dict[str, Any]:
     return {"received": True}
 
 
-def _start(
+def start_payment(
     request: Request, *, card: str | None, purpose: str, plan: Plan | None = None, amount: Decimal | None = None
 ) -> dict[str, Any]:
+    """A payment by PayPal or by the `card` with this id, as it is shown."""
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = checkout.start(
         organisation=organisation,
         actor=request.actor,
-        idempotency_key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        idempotency_key=key_of(request),
         purpose=purpose,
         plan=plan,
         amount=amount,
@@ -282,3 +249,8 @@ def _start(
         **checkout.own_pages(),
     )
     return show_payment(payment)
+
+
+def key_of(request: Request) -> str:
+    """The key of a request, as the domain keeps it."""
+    return f"api-{request.headers['Idempotency-Key']}"[:120]

@@ -20,10 +20,11 @@ from billing.models import PaymentMethod, ServiceCustomer, Subscription
 from billing.payments.base import Card, Gone, Refused, ServiceDown
 from billing.payments.services import STRIPE, stripe
 from billing.states import SubscriptionStatus
+from billing.subscriptions import LIVE
 from lib.clock import now
 from lib.errors import Conflict
+from lib.leases import hint
 
-LIVE = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
 
 
 def begin(organisation: Organisation) -> dict[str, str]:
@@ -81,6 +82,7 @@ def choose_default(card: PaymentMethod, actor: Actor) -> None:
         _lock(organisation)
         _set_default(organisation, card)
         audit.record(organisation.pk, actor, "card.default", card)
+        _try_failed_renewals(organisation)
 
 
 def remove(card: PaymentMethod, actor: Actor) -> None:
@@ -134,12 +136,19 @@ def _choose_if_none(organisation: Organisation) -> PaymentMethod | None:
     newest = cards_of(organisation).first()
     if newest is not None:
         _set_default(organisation, newest)
+        _try_failed_renewals(organisation)
     return newest
 
 
 def _set_default(organisation: Organisation, card: PaymentMethod) -> None:
     PaymentMethod.objects.filter(organisation=organisation, is_default=True).update(is_default=False)
     PaymentMethod.objects.filter(pk=card.pk, removed_at=None).update(is_default=True)
+
+
+def _try_failed_renewals(organisation: Organisation) -> None:
+    """What a former card did not pay is tried with this one at the next look, which is now."""
+    for row in Subscription.objects.filter(organisation=organisation, status=SubscriptionStatus.PAST_DUE):
+        hint(Subscription, row.pk)
 
 
 def _lock(organisation: Organisation) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -14,6 +16,8 @@ from lib.clock import now
 from lib.errors import Forbidden, NotFound
 
 FREE = "free"
+# Longer than the schedule of failed renewals, which ends a subscription; this is for when nobody works on it.
+GRACE = timedelta(days=9)
 # Numbers are upper bounds (None: no bound), booleans are features. A plan says something about each of them.
 ENTITLEMENTS: dict[str, Any] = {
     "max_providers": gettext_lazy("provider accounts"),
@@ -34,11 +38,12 @@ class PlanLimit(Forbidden):
 
 
 def current_subscription(organisation: Organisation) -> Subscription | None:
-    return (
-        Subscription.objects.filter(organisation=organisation, status=SubscriptionStatus.ACTIVE, period_end__gt=now())
-        .select_related("plan")
-        .first()
-    )
+    """What is paid for now. One that a service renews holds on while its renewal is collected, or tried again."""
+    renewed = ~Q(service="") & Q(cancel_at_period_end=False, period_end__gt=now() - GRACE)
+    holds = Q(status=SubscriptionStatus.ACTIVE, period_end__gt=now())
+    live = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)) & renewed
+    rows = Subscription.objects.filter(holds | live, organisation=organisation)
+    return rows.select_related("plan", "next_plan").first()
 
 
 def current_plan(organisation: Organisation) -> Plan:

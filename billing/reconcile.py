@@ -10,10 +10,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing import payment_methods, refunds
+from billing import dunning, payment_methods, refunds
 from billing.chain.books import expected_clearing
 from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
-from billing.models import Account, Payment, Refund, WebhookEvent
+from billing.models import Account, Payment, Refund, Subscription, WebhookEvent
 from billing.payments import checkout
 from billing.payments.base import Gone, ServiceDown
 from billing.payments.paypal import webhook as paypal_webhook
@@ -103,6 +103,9 @@ def _act_on(event: WebhookEvent) -> str | None:
     if event.service == STRIPE and (customer_ref := stripe_webhook.customer_of(event.body)):
         payment_methods.refresh_of(customer_ref)
         return ""
+    if event.service == STRIPE and (subscription_ref := stripe_webhook.subscription_of(event.body)):
+        _look_at_subscription(event, subscription_ref)
+        return ""
     order_ref = ORDER_OF[event.service](event.body)
     if not order_ref:
         return ""
@@ -111,6 +114,12 @@ def _act_on(event: WebhookEvent) -> str | None:
         return "no payment with this order"
     checkout.complete(payment.pk)
     return ""
+
+
+def _look_at_subscription(event: WebhookEvent, ref: str) -> None:
+    found = Subscription.objects.filter(service=event.service, service_ref=ref).select_related("organisation", "plan")
+    for subscription in found:
+        dunning.look(subscription)
 
 
 def _book_refund(event: WebhookEvent, refund_ref: str) -> str | None:
@@ -122,6 +131,8 @@ def _book_refund(event: WebhookEvent, refund_ref: str) -> str | None:
             # We died between the capture and its booking: first what came in, then what went back.
             order_ref = remote.find_order(refund.capture_ref)
             payment = Payment.objects.filter(service=event.service, order_ref=order_ref).first()
+            if payment is None and event.service == STRIPE:  # of a renewal that we have not looked at yet, perhaps
+                raise refunds.NotYet("no payment with this capture")
             if payment is None:
                 return "no payment with this capture"
             checkout.complete(payment.pk)

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from billing import invoice_files, invoices, ledger, lots, receipts, reconcile, reconciliation, refunds
+from billing import dunning, invoice_files, invoices, ledger, lots, receipts, reconcile, reconciliation, refunds
 from billing.chain import follow
 from billing.payments.base import ServiceDown
 
@@ -32,6 +32,12 @@ def reconcile_payments() -> None:
         _process(event_id)
     for invoice in invoices.without_file():
         deliver_invoice.delay_on_commit(str(invoice.pk))  # each by itself: one that fails holds up no other
+
+
+@shared_task
+def reconcile_subscriptions() -> None:
+    """What services have renewed, and the schedule of what they could not."""
+    dunning.reconcile_subscriptions()
 
 
 @shared_task

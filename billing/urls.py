@@ -1,14 +1,17 @@
 from django.urls import path
 
-from billing import views, views_chain, views_credits, views_invoices, views_methods
+from billing import views, views_chain, views_credits, views_invoices, views_methods, views_subscriptions
 
 app_name = "billing"
 urlpatterns = [
     path("billing/", views.home, name="home"),
     path("billing/top-up/", views.top_up, name="top_up"),
     path("billing/credits/", views_credits.show, name="credits"),
-    path("billing/plan/", views.plan, name="plan"),
-    path("billing/plan/choose/", views.choose_plan, name="choose_plan"),
+    path("billing/plan/", views_subscriptions.show, name="plan"),
+    path("billing/plan/choose/", views_subscriptions.choose, name="choose_plan"),
+    path("billing/plan/change/", views_subscriptions.change, name="change_plan"),
+    path("billing/plan/cancel/", views_subscriptions.cancel, name="cancel_plan"),
+    path("billing/plan/resume/", views_subscriptions.resume, name="resume_plan"),
     path("billing/invoices/", views_invoices.list_invoices, name="invoices"),
     path("billing/invoices/<str:invoice_id>.pdf", views_invoices.download, name="invoice_pdf"),
     path("billing/details/", views_invoices.details, name="details"),

@@ -12,13 +12,13 @@ from uuid import uuid4
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access, invoices, payment_methods, plans, wallet
-from billing.forms import PRESETS, ChoosePlanForm, PayForm, TopUpForm
+from billing.forms import PRESETS, PayForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
 from billing.payments import checkout, declines
@@ -26,7 +26,6 @@ from billing.payments.base import ServiceDown
 from billing.payments.services import NAMES
 from billing.receipts import receipt_of
 from lib.clock import now
-from lib.errors import Invalid
 from lib.rate import limit
 
 ROWS = 30
@@ -67,34 +66,9 @@ def top_up(request: Request) -> HttpResponse:
     else:
         form = TopUpForm(cards, request.POST)
         if form.is_valid():
-            return _to_service(request, organisation, form, purpose=Payment.Purpose.TOP_UP, amount=form.sum)
+            return to_service(request, organisation, form, purpose=Payment.Purpose.TOP_UP, amount=form.sum)
     context = {"form": form, "balance": wallet.balance(organisation, checkout.CURRENCY)}
     return render(request, "billing/top_up.html", context, status=422 if form.errors else 200)
-
-
-@require_GET
-def plan(request: Request) -> HttpResponse:
-    organisation = access.organisation_to_see(request.actor)
-    context = {
-        "plans": plans.public_plans(),
-        "current": plans.current_plan(organisation),
-        "subscription": plans.current_subscription(organisation),
-        "labels": plans.ENTITLEMENTS,
-        "token": uuid4().hex,
-    }
-    return render(request, "billing/plan.html", context)
-
-
-@require_POST
-def choose_plan(request: Request) -> HttpResponse:
-    organisation = access.organisation_to_pay_for(request.actor)
-    form = ChoosePlanForm(payment_methods.cards_of(organisation), request.POST)
-    if not form.is_valid():
-        raise Invalid(
-            "Choose a plan.", fields={name: [str(text) for text in form.errors[name]] for name in form.errors}
-        )
-    chosen = plans.find_plan(form.cleaned_data["plan"])
-    return _to_service(request, organisation, form, purpose=Payment.Purpose.PLAN, plan=chosen)
 
 
 @require_GET
@@ -130,7 +104,7 @@ def receipt(request: Request, payment_id: str) -> HttpResponse:
     return render(request, "billing/receipt.html", context)
 
 
-def _to_service(
+def to_service(
     request: Request,
     organisation: Organisation,
     form: PayForm,
@@ -139,6 +113,7 @@ def _to_service(
     plan: Plan | None = None,
     amount: Decimal | None = None,
 ) -> HttpResponse:
+    """Begin a payment and send the customer where it goes on: the service, the bank, or the page of its outcome."""
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = checkout.start(
         organisation=organisation,
@@ -150,6 +125,11 @@ def _to_service(
         card=form.card,
         **checkout.own_pages(),
     )
+    return go_on(payment)
+
+
+def go_on(payment: Payment) -> HttpResponse:
+    """Where a payment that has begun leads."""
     if payment.status == PaymentStatus.CREATED and payment.approve_url:
         return redirect(payment.approve_url)
     return redirect("billing:return", payment.public_id)

@@ -14,6 +14,7 @@ import billing.api_chain
 import billing.api_credits
 import billing.api_invoices
 import billing.api_methods
+import billing.api_subscriptions
 import catalyst.api
 import console.api
 import console.api_refunds
@@ -75,6 +76,7 @@ ROUTES = (
     billing.api_credits,
     billing.api_invoices,
     billing.api_methods,
+    billing.api_subscriptions,
     catalyst.api,
     enrollment.api,
     console.api,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -11,6 +12,8 @@ from django.utils.translation import gettext as _
 
 from lib.errors import AppError
 
+SubscriptionState = Literal["waiting", "active", "past_due", "ended"]
+InvoiceState = Literal["paid", "open", "other"]
 OrderStatus = Literal["open", "approved", "completed", "voided"]
 # `refunded`: it was completed, and some or all of it went back since.
 CaptureStatus = Literal["completed", "pending", "declined", "refunded"]
@@ -117,6 +120,51 @@ class Card:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteSubscription:
+    """A plan (`plan`, for `amount` a month) that a service renews.
+
+    `intent_ref` is the order of its newest invoice; `settled`: that one is paid.
+    """
+
+    ref: str
+    item_ref: str
+    state: SubscriptionState
+    plan: str
+    amount: Decimal
+    currency: str
+    period_start: datetime
+    period_end: datetime
+    ends_with_period: bool
+    settled: bool
+    intent_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteInvoice:
+    """What a service's own subscription asks for. `reference`: our payment, for a change that we asked for."""
+
+    ref: str
+    state: InvoiceState
+    reason: str
+    amount: Decimal
+    currency: str
+    order_ref: str
+    tried: bool
+    period_start: datetime
+    period_end: datetime
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change costs at once, line by line: the rest of the month that comes back, and that is asked for."""
+
+    amount: Decimal
+    currency: str
+    lines: tuple[tuple[str, Decimal], ...]
+
+
 class Service(Protocol):
     """All calls go out: none inside a transaction. Each raises ServiceDown; those that change take a `request_id`,
     by which the service knows a repetition."""
@@ -165,3 +213,41 @@ class CardService(Service, Protocol):
 
     def forget(self, card_ref: str) -> None:
         """Keep it no longer; one that is not kept is fine."""
+
+
+class SubscriptionService(Protocol):
+    """Renews plans: it collects each month from the customer's default card. All calls go out, and raise ServiceDown."""
+
+    def price(self, plan: str, name: str, amount: Decimal, currency: str) -> str:
+        """The service's name of a plan's price; made when it is needed for the first time."""
+
+    def subscribe(self, customer_ref: str, price_ref: str, *, reference: str, request_id: str) -> RemoteSubscription:
+        """Begun, with a first invoice that nobody has paid yet."""
+
+    def claim(self, intent_ref: str, *, card_ref: str, reference: str, return_url: str) -> None:
+        """Make the order of a first invoice one of ours: paid with this card, by `Service.capture`."""
+
+    def fetch_subscription(self, ref: str) -> RemoteSubscription:
+        """Raises Gone."""
+
+    def invoices(self, ref: str) -> list[RemoteInvoice]:
+        """Of a subscription, the newest first, two years of them."""
+
+    def preview(self, subscription: RemoteSubscription, price_ref: str, *, at: datetime) -> Preview:
+        """What `change_now` would take."""
+
+    def change_now(
+        self, subscription: RemoteSubscription, price_ref: str, *, at: datetime, reference: str, request_id: str
+    ) -> None:
+        """Another price from `at` on, the difference collected at once, or nothing is changed: Refused."""
+
+    def change_next(self, subscription: RemoteSubscription, price_ref: str) -> None:
+        """Another price from the next period on."""
+
+    def end_with_period(self, ref: str, ends: bool, *, comment: str = "", feedback: str = "") -> None: ...
+
+    def end(self, ref: str) -> None:
+        """At once; what is not paid is not asked for any more."""
+
+    def collect(self, invoice_ref: str, *, card_ref: str, request_id: str) -> None:
+        """Try the card for an open invoice. Raises Refused."""

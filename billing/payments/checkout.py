@@ -7,6 +7,8 @@ holds that row, changes the status, moves the money and gives the receipt its nu
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
@@ -23,10 +25,10 @@ from billing import invoices, ledger, payment_methods, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PaymentStatus, switch_payment
-from billing.models import Payment, PaymentMethod, Plan
+from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
-from billing.subscriptions import begin_month
+from billing.subscriptions import begin_month, continue_paid
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
@@ -36,6 +38,19 @@ log = logging.getLogger(__name__)
 CURRENCY = "USD"
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)
 OPEN = {PaymentStatus.CREATED, PaymentStatus.APPROVED, PaymentStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be paid for; without a card, by PayPal. The rest is known before when a service renews a plan."""
+
+    purpose: str
+    amount: Decimal
+    plan: Plan | None = None
+    card: PaymentMethod | None = None
+    subscription: Subscription | None = None
+    paid_from: datetime | None = None
+    paid_until: datetime | None = None
 
 
 def start(
@@ -54,13 +69,14 @@ def start(
     """An order at the payment service, which the customer approves at `payment.approve_url`.
 
     A saved card of theirs is charged at once, unless its bank wants to ask at that address; `off_session`: nobody is
-    there to be asked. `{payment}` in the addresses becomes the payment's id. The same key gives the same payment. Raises Invalid, Conflict
-    for a key that was used for something else, ServiceDown (then the same key may be tried again).
+    there to be asked. `{payment}` in the addresses becomes the payment's id. The same key gives the same payment.
+    Raises Invalid, Conflict for a key that was used for something else, ServiceDown (then the same key may be tried
+    again).
     """
     if not 1 <= len(idempotency_key) <= 120:
         raise Invalid(_("The idempotency key is not valid."))
-    sum_ = _price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
-    payment = _find_or_make(organisation, purpose, plan, sum_, card, actor, idempotency_key)
+    sum_ = price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
+    payment = find_or_make(organisation, Wanted(purpose, sum_, plan, card), actor, idempotency_key)
     if payment.status == PaymentStatus.NEW:
         _order(payment, return_url, cancel_url, off_session=off_session)
     if payment.method_id and not payment.approve_url:
@@ -159,7 +175,8 @@ def check_top_up(amount: Decimal | str | None) -> Decimal:
     return sum_
 
 
-def _price_of(plan: Plan | None) -> Decimal:
+def price_of(plan: Plan | None) -> Decimal:
+    """What a month costs. Raises Invalid for a plan that is not paid for by the month."""
     if plan is None:
         raise Invalid(_("Choose a plan."), fields={"plan": [_("Choose a plan.")]})
     if plan.price_per_month is None:
@@ -169,51 +186,41 @@ def _price_of(plan: Plan | None) -> Decimal:
     return plan.price_per_month
 
 
-def _find_or_make(
-    organisation: Organisation,
-    purpose: str,
-    plan: Plan | None,
-    amount: Decimal,
-    card: PaymentMethod | None,
-    actor: Actor,
-    key: str,
-) -> Payment:
+def find_or_make(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
+    """The row of a payment. Raises Conflict for a key that was used for something else."""
     same = Payment.objects.filter(organisation=organisation, idempotency_key=key)
     found = same.first()
     if found is None:
         try:
-            return _make(organisation, purpose, plan, amount, card, actor, key)
+            return _make(organisation, wanted, actor, key)
         except IntegrityError:  # the same request came twice at once
             found = same.get()
-    wanted = (purpose, plan.pk if plan else None, amount, card.pk if card else None)
-    if (found.purpose, found.plan_id, found.amount, found.method_id) != wanted:
+    given = (found.purpose, found.plan_id, found.amount, found.method_id)
+    ids = (wanted.plan.pk if wanted.plan else None, wanted.amount, wanted.card.pk if wanted.card else None)
+    if given != (wanted.purpose, *ids):
         raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
     return found
 
 
 @transaction.atomic
-def _make(
-    organisation: Organisation,
-    purpose: str,
-    plan: Plan | None,
-    amount: Decimal,
-    card: PaymentMethod | None,
-    actor: Actor,
-    key: str,
-) -> Payment:
+def _make(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
     payment = Payment.objects.create(
         id=new_id(),
         organisation=organisation,
-        service=card.service if card else PAYPAL,
-        method=card,
-        purpose=purpose,
-        plan=plan,
-        amount=amount,
+        service=wanted.card.service if wanted.card else PAYPAL,
+        method=wanted.card,
+        purpose=wanted.purpose,
+        plan=wanted.plan,
+        subscription=wanted.subscription,
+        paid_from=wanted.paid_from,
+        paid_until=wanted.paid_until,
+        amount=wanted.amount,
         currency=CURRENCY,
         status=PaymentStatus.NEW,
         idempotency_key=key,
     )
-    audit.record(organisation.pk, actor, "payment.start", payment, {"purpose": purpose, "amount": str(amount)})
+    about = {"purpose": wanted.purpose, "amount": str(wanted.amount)}
+    audit.record(organisation.pk, actor, "payment.start", payment, about)
     return payment
 
 
@@ -233,7 +240,9 @@ def _is_ours(payment: Payment, order: Order) -> bool:
     """Whether the order is the one that we asked for: this payment's, of this sum, in this currency."""
     given = [(order.amount, order.currency), *((capture.amount, capture.currency) for capture in order.captures)]
     wanted = (payment.amount, payment.currency)
-    return order.reference == payment.public_id and order.ref == payment.order_ref and set(given) == {wanted}
+    # The orders of renewals are made by the service itself: they carry no reference, and `renewals` has bound them.
+    known = {payment.public_id, ""} if payment.subscription_id else {payment.public_id}
+    return order.reference in known and order.ref == payment.order_ref and set(given) == {wanted}
 
 
 @transaction.atomic
@@ -260,6 +269,9 @@ def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
 
 def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> None:
     """The month that was paid, remembered with the payment: a refund takes back that month and no other."""
+    if payment.subscription is not None:
+        continue_paid(payment, payment.subscription)
+        return
     before = plans.current_subscription(organisation)
     running = begin_month(organisation, plan)
     prolonged = before if before is not None and before.pk == running.pk else None

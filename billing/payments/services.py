@@ -7,12 +7,14 @@ from functools import cache
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from stripe import StripeClient
 
-from billing.payments.base import Service
+from billing.payments.base import Service, SubscriptionService
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.stripe.adapter import Stripe
 from billing.payments.stripe.client import connect
+from billing.payments.stripe.renewals import StripeRenewals
 from lib.errors import AppError
 
 PAYPAL, STRIPE = "paypal", "stripe"
@@ -47,10 +49,20 @@ def stripe() -> Stripe:
     return adapter
 
 
+def renewals(slug: str) -> SubscriptionService:
+    """What renews plans. Raises KeyError for a service that does not, NotConfigured."""
+    if slug != STRIPE:
+        raise KeyError(slug)
+    return StripeRenewals(_stripe_client())
+
+
 def _stripe() -> Stripe:
+    return Stripe(_stripe_client(), webhook_secret=settings.STRIPE_WEBHOOK_SECRET)
+
+
+def _stripe_client() -> StripeClient:
     _require(STRIPE)
-    client = connect(url=settings.STRIPE_URL, secret_key=settings.STRIPE_SECRET_KEY)
-    return Stripe(client, webhook_secret=settings.STRIPE_WEBHOOK_SECRET)
+    return connect(url=settings.STRIPE_URL, secret_key=settings.STRIPE_SECRET_KEY)
 
 
 def _paypal() -> PayPal:

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.test import Client
 from stripe import WebhookSignature
 
-from billing import inbox, reconcile, refunds, wallet
+from billing import inbox, reconcile, wallet
 from billing.lifecycle import PaymentStatus
-from billing.models import Payment, PaymentMethod, ServiceCustomer, WebhookEvent
+from billing.models import Payment, PaymentMethod, Refund, ServiceCustomer, WebhookEvent
 from billing.payments import checkout
 from billing.payments.services import STRIPE
 from billing.payments.services import stripe as adapter
@@ -82,7 +82,8 @@ def test_a_success_is_booked_once_and_as_stripe_has_it(payment: Payment) -> None
     assert event.error == ""
     assert event.processed_at
     payment.refresh_from_db()
-    assert (payment.status, wallet.balances(payment.organisation)["USD"]) == (PaymentStatus.CAPTURED, 25)
+    assert payment.status == PaymentStatus.CAPTURED
+    assert wallet.balances(payment.organisation)["USD"] == 25
     assert reconcile.check_clearing() == []
 
 
@@ -158,7 +159,7 @@ def test_a_refund_at_stripe_comes_back_once(payment: Payment) -> None:
     refund = adapter()._api.refunds.create(body).to_dict()
     assert receive(notification("refund.created", refund)).error == ""
     assert wallet.balances(payment.organisation)["USD"] == 15
-    assert refunds.Refund.objects.get().amount == 10
+    assert Refund.objects.get().amount == 10
     assert reconcile.check_clearing() == []
 
 

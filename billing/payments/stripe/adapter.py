@@ -24,7 +24,7 @@ from billing.payments.base import (
     RefundStatus,
     Refused,
 )
-from billing.payments.stripe.client import cents, dollars, understand
+from billing.payments.stripe.client import cents, dollars, once, plain, understand
 from billing.payments.stripe.webhook import read_event
 
 Body = dict[str, Any]
@@ -56,18 +56,18 @@ class Stripe:
 
     def create(self, order: NewOrder, *, request_id: str) -> Order:
         """Nothing is charged yet: our row must know the intent before."""
-        return self._intent(lambda: self._api.payment_intents.create(_intent_body(order), _once(request_id)))
+        return self._intent(lambda: self._api.payment_intents.create(_intent_body(order), once(request_id)))
 
     def fetch(self, order_ref: str) -> Order:
         return self._intent(lambda: self._api.payment_intents.retrieve(order_ref, EXPAND))
 
     def capture(self, order_ref: str, *, request_id: str) -> Order:
-        intent = understand(lambda: _plain(self._api.payment_intents.retrieve(order_ref, EXPAND)))
+        intent = understand(lambda: plain(self._api.payment_intents.retrieve(order_ref, EXPAND)))
         if intent["status"] != "requires_confirmation":
             return understand(lambda: _read_intent(intent))
         how = _confirmation(intent)
         try:
-            return self._intent(lambda: self._api.payment_intents.confirm(order_ref, how, _once(request_id)))
+            return self._intent(lambda: self._api.payment_intents.confirm(order_ref, how, once(request_id)))
         except Refused:
             after = self.fetch(order_ref)
             if not after.captures:
@@ -76,13 +76,13 @@ class Stripe:
 
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         body: Any = {"charge": capture_ref, "amount": cents(amount), "metadata": {"refund": reference}}
-        return understand(lambda: _read_refund(_plain(self._api.refunds.create(body, _once(request_id)))))
+        return understand(lambda: _read_refund(plain(self._api.refunds.create(body, once(request_id)))))
 
     def fetch_refund(self, refund_ref: str) -> Refund:
-        return understand(lambda: _read_refund(_plain(self._api.refunds.retrieve(refund_ref))))
+        return understand(lambda: _read_refund(plain(self._api.refunds.retrieve(refund_ref))))
 
     def find_order(self, capture_ref: str) -> str:
-        return understand(lambda: str(_plain(self._api.charges.retrieve(capture_ref))["payment_intent"] or ""))
+        return understand(lambda: str(plain(self._api.charges.retrieve(capture_ref))["payment_intent"] or ""))
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
         return read_event(self._webhook_secret, headers, raw)
@@ -91,16 +91,16 @@ class Stripe:
 
     def create_customer(self, reference: str, *, request_id: str) -> str:
         body: Any = {"description": reference, "metadata": {"organisation": reference}}
-        return understand(lambda: str(_plain(self._api.customers.create(body, _once(request_id)))["id"]))
+        return understand(lambda: str(plain(self._api.customers.create(body, once(request_id)))["id"]))
 
     def begin_setup(self, customer_ref: str, *, request_id: str) -> str:
         body: Any = {"customer": customer_ref, "usage": "off_session", "payment_method_types": ["card"]}
-        made = understand(lambda: _plain(self._api.setup_intents.create(body, _once(request_id))))
+        made = understand(lambda: plain(self._api.setup_intents.create(body, once(request_id))))
         return understand(lambda: str(made["client_secret"]))
 
     def cards(self, customer_ref: str) -> list[Card]:
         wanted: Any = {"type": "card", "limit": MOST_CARDS}
-        page = understand(lambda: _plain(self._api.customers.payment_methods.list(customer_ref, wanted)))
+        page = understand(lambda: plain(self._api.customers.payment_methods.list(customer_ref, wanted)))
         return understand(lambda: [_read_card(row) for row in page["data"]])
 
     def make_default(self, customer_ref: str, card_ref: str) -> None:
@@ -114,18 +114,7 @@ class Stripe:
             return  # it was let go before
 
     def _intent(self, call: Any) -> Order:
-        return understand(lambda: _read_intent(_plain(call())))
-
-
-def _plain(answer: Any) -> Body:
-    """No object of the SDK goes further than this module."""
-    body: Body = answer.to_dict()
-    return body
-
-
-def _once(request_id: str) -> Any:
-    """By this key Stripe knows a repetition, and answers it again."""
-    return {"idempotency_key": request_id}
+        return understand(lambda: _read_intent(plain(call())))
 
 
 def _intent_body(order: NewOrder) -> Any:

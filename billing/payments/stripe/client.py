@@ -13,7 +13,7 @@ from lib import http
 
 T = TypeVar("T")
 SERVICE = "stripe"
-TIMEOUT_S = 15.0
+TIMEOUT_S = 15
 RETRIES = 1
 MAX_BYTES = 1024 * 1024
 
@@ -74,6 +74,17 @@ def declined_because(error: stripe.CardError) -> str:
     envelope = error.json_body.get("error") if isinstance(error.json_body, dict) else None
     more = envelope.get("decline_code") if isinstance(envelope, dict) else None
     return str(more or error.code or "declined")[:48]
+
+
+def plain(answer: Any) -> dict[str, Any]:
+    """No object of the SDK goes further than the adapter."""
+    body: dict[str, Any] = answer.to_dict()
+    return body
+
+
+def once(request_id: str) -> Any:
+    """By this key Stripe knows a repetition, and answers it again."""
+    return {"idempotency_key": request_id}
 
 
 def cents(amount: Decimal) -> int:

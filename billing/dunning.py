@@ -1,0 +1,147 @@
+"""Renewals that failed: one schedule for all services. Nothing of the customer's is deleted; the plan falls to Free.
+
+The first failure makes a subscription `past_due`; the plan holds on while the card is tried again on the days below,
+and whenever another card is chosen. After the last try it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django_stubs_ext import StrOrPromise
+
+from accounts.models import User
+from accounts.roles import Permission
+from billing import payment_methods, renewals
+from billing.lifecycle import SubscriptionStatus, switch_subscription
+from billing.models import Subscription
+from billing.payments import services
+from billing.payments.base import Gone, Refused, RemoteInvoice, ServiceDown
+from billing.receipts import READERS
+from billing.subscriptions import LIVE
+from lib.clock import now
+from lib.errors import AppError
+from lib.leases import claim_due, release, release_failed
+from notifications.inbox import notify
+from notifications.mail import send
+
+log = logging.getLogger(__name__)
+RETRY_DAYS = (1, 3, 5, 7)  # after the first failure
+BATCH, LEASE_S, LOOK_S = 20, 120, 900
+# A subscription that ended here is ended at the service too, however often that takes.
+WATCHED = timedelta(days=7)
+
+
+def reconcile_subscriptions() -> int:
+    """Look at the subscriptions that services renew, as they fall due. Returns how many were looked at."""
+    known = Subscription.objects.exclude(service_ref="").select_related("organisation", "plan")
+    recent = known.filter(status=SubscriptionStatus.ENDED, ended_at__gt=now() - WATCHED)
+    watched = known.filter(status__in=[*LIVE, SubscriptionStatus.PENDING]) | recent
+    rows = claim_due(watched, limit=BATCH, seconds=LEASE_S)
+    for row in rows:
+        try:
+            look(row)
+        except (ServiceDown, services.NotConfigured) as away:
+            release_failed(row, getattr(away, "detail", away.message))
+        else:
+            release(row, due_in=LOOK_S)
+    return len(rows)
+
+
+def look(subscription: Subscription) -> None:
+    """Bring one up to date, and do what the schedule says. Safe to repeat. Raises ServiceDown."""
+    unpaid = renewals.sync(subscription)
+    if unpaid is None or unpaid.reason != "subscription_cycle":
+        return
+    if subscription.status == SubscriptionStatus.ACTIVE:
+        _begin(subscription)
+    elif subscription.status == SubscriptionStatus.PAST_DUE:
+        _go_on(subscription, unpaid)
+
+
+def next_try(subscription: Subscription) -> datetime | None:
+    """When the card is tried again by itself; None when nothing is due, or it was the last time."""
+    if subscription.past_due_since is None or subscription.retries >= len(RETRY_DAYS):
+        return None
+    return subscription.past_due_since + timedelta(days=RETRY_DAYS[subscription.retries])
+
+
+@transaction.atomic
+def _begin(subscription: Subscription) -> None:
+    card = payment_methods.default_of(subscription.organisation)
+    columns: dict[str, Any] = {"past_due_since": now(), "retries": 0, "method": card}
+    if switch_subscription(subscription, SubscriptionStatus.PAST_DUE, **columns):
+        _tell(subscription, "payment_failed", _("The renewal of your plan could not be paid"))
+
+
+def _go_on(subscription: Subscription, invoice: RemoteInvoice) -> None:
+    tries, moment = subscription.retries, next_try(subscription)
+    card = payment_methods.default_of(subscription.organisation)
+    another = card is not None and card.pk != subscription.method_id
+    due = moment is not None and now() >= moment
+    if not (another or due):
+        return
+    key = f"card-{card.pk.hex}" if another and card is not None else f"retry-{tries + 1}"
+    if card is not None and _paid(subscription, invoice, card.ref, key):
+        _tell(subscription, "payment_recovered", _("The renewal of your plan is paid"))
+        return
+    Subscription.objects.filter(pk=subscription.pk).update(method=card)
+    if due:
+        _failed_again(subscription, tries + 1)
+
+
+def _paid(subscription: Subscription, invoice: RemoteInvoice, card_ref: str, key: str) -> bool:
+    """Try the card, and book what comes of it."""
+    request_id = f"{key}-{invoice.ref}"
+    try:
+        services.renewals(subscription.service).collect(invoice.ref, card_ref=card_ref, request_id=request_id)
+    except (Refused, Gone) as refusal:
+        log.info("subscription %s: %s failed: %s", subscription.public_id, key, refusal)
+    renewals.sync(subscription)
+    return subscription.status == SubscriptionStatus.ACTIVE
+
+
+def _failed_again(subscription: Subscription, tries: int) -> None:
+    with transaction.atomic():
+        same = Subscription.objects.filter(pk=subscription.pk, retries=tries - 1, status=SubscriptionStatus.PAST_DUE)
+        if not same.update(retries=tries):
+            return
+        subscription.refresh_from_db()
+        if tries < len(RETRY_DAYS):
+            _tell(subscription, "payment_failed", _("The renewal of your plan could not be paid"))
+            return
+        switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now())
+        _tell(subscription, "plan_ended", _("Your plan has ended; you are on Free now"))
+    try:
+        services.renewals(subscription.service).end(subscription.service_ref)
+    except AppError as away:  # the next look does it
+        log.warning("subscription %s is not ended at the service yet: %s", subscription.public_id, away.message)
+
+
+def _tell(subscription: Subscription, kind: str, title: StrOrPromise) -> None:
+    """Once, in the transaction that changes something: owners and billing members, in the page and by mail."""
+    organisation = subscription.organisation
+    page = "billing:methods" if kind == "payment_failed" else "billing:plan"
+    notify(
+        organisation,
+        kind=f"subscription.{kind}",
+        title=title,
+        body=subscription.plan.name,
+        url=reverse(page),
+        permission=Permission.SEE_BILLING,
+    )
+    context = {
+        "plan": subscription.plan.name,
+        "card": payment_methods.default_of(organisation),
+        "next_try": next_try(subscription),
+        "url": f"{settings.PUBLIC_URL}{reverse(page)}",
+    }
+    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
+    for address in sorted(set(readers.values_list("email", flat=True))):
+        send(address, f"billing/mail/{kind}", context)

@@ -1,0 +1,294 @@
+"""Plans that Stripe renews: begun, changed, ended by the customer; and brought up to what Stripe has collected.
+
+Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. What Stripe says
+of its price, sum and currency is compared with our own before anything is booked.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import actor as actors
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import Organisation
+from billing import payment_methods
+from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment, switch_subscription
+from billing.models import Payment, PaymentMethod, Plan, Subscription
+from billing.payments import checkout
+from billing.payments.base import Gone, Preview, Refused, RemoteInvoice, RemoteSubscription, ServiceDown
+from billing.payments.checkout import CURRENCY, Wanted, price_of
+from billing.payments.services import renewals
+from billing.subscriptions import LIVE
+from lib.clock import now
+from lib.errors import Conflict, Invalid
+
+log = logging.getLogger(__name__)
+# Between the look at a preview and the yes to it.
+LONGEST_THOUGHT = timedelta(minutes=15)
+# Stripe's names for why somebody leaves: https://docs.stripe.com/api/subscriptions/update
+REASONS = ("too_expensive", "missing_features", "unused", "switched_service", "low_quality", "too_complex", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A change as it is shown before somebody agrees: what is taken now, and each month from `next_at` on."""
+
+    plan: Plan
+    at: datetime
+    now: Preview
+    next_amount: Decimal
+    next_at: datetime | None
+
+    @property
+    def is_upgrade(self) -> bool:
+        return self.now.amount > 0
+
+
+def renewed_subscription(organisation: Organisation) -> Subscription | None:
+    """The live one that a service renews."""
+    rows = Subscription.objects.filter(organisation=organisation, status__in=LIVE).exclude(service="")
+    return rows.select_related("plan", "next_plan", "organisation").first()
+
+
+def start(
+    *, organisation: Organisation, plan: Plan, card: PaymentMethod, actor: Actor, idempotency_key: str
+) -> Payment:
+    """A plan that renews itself each month with this card. Its first month is the payment that is answered.
+
+    Raises Conflict when another one runs. The same key goes on where it stopped.
+    """
+    amount = price_of(plan)
+    if renewed_subscription(organisation) is not None:
+        raise Conflict(_("You have a plan that renews itself: change it instead."), code="already_subscribed")
+    payment = _first_payment(organisation, Wanted("plan", amount, plan, card), actor, idempotency_key)
+    if payment.status == PaymentStatus.NEW:
+        if not card.is_default:
+            payment_methods.choose_default(card, actor)
+        _subscribe(payment, plan, card)
+    return payment if payment.approve_url else checkout.complete(payment.pk)
+
+
+def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
+    payment = checkout.find_or_make(organisation, wanted, actor, key)
+    if payment.subscription is None and payment.status == PaymentStatus.NEW and wanted.card and wanted.plan:
+        with transaction.atomic():
+            row = Subscription.objects.create(
+                organisation=organisation,
+                plan=wanted.plan,
+                status=SubscriptionStatus.PENDING,
+                service=wanted.card.service,
+                method=wanted.card,
+            )
+            Payment.objects.filter(pk=payment.pk, subscription=None).update(subscription=row)
+        payment.refresh_from_db()
+    return payment
+
+
+def _subscribe(payment: Payment, plan: Plan, card: PaymentMethod) -> None:
+    """At Stripe it waits for its first payment, whose order we remember before it is paid."""
+    subscription = payment.subscription
+    assert subscription is not None
+    remote = renewals(subscription.service)
+    try:
+        begun = remote.subscribe(
+            payment_methods.customer_of(payment.organisation),
+            remote.price(plan.pk, plan.name, payment.amount, payment.currency),
+            reference=subscription.public_id,
+            request_id=f"subscribe-{subscription.pk.hex}",
+        )
+        back = checkout.own_pages()["return_url"].replace("{payment}", payment.public_id)
+        remote.claim(begun.intent_ref, card_ref=card.ref, reference=payment.public_id, return_url=back)
+    except (Refused, Gone) as refusal:
+        switch_payment(payment, PaymentStatus.FAILED, reason=str(refusal)[:48])
+        raise Conflict(_("The payment service refused this payment."), code="payment_refused") from refusal
+    with transaction.atomic():
+        Subscription.objects.filter(pk=subscription.pk).update(service_ref=begun.ref, item_ref=begun.item_ref)
+        span: dict[str, Any] = {"paid_from": begun.period_start, "paid_until": begun.period_end}
+        switch_payment(payment, PaymentStatus.CREATED, order_ref=begun.intent_ref, **span)
+
+
+def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None) -> Offer:
+    """What changing to `plan` costs. Raises Conflict for what cannot be changed now, ServiceDown."""
+    amount, at = price_of(plan), (at or now()).replace(microsecond=0)
+    sync(subscription)
+    _check_changeable(subscription, plan)
+    running = _running(subscription)
+    if not running.settled:
+        raise Conflict(_("The renewal of this month is being collected: change the plan after it."), code="renewing")
+    nothing = Preview(Decimal(0), CURRENCY, ())
+    if amount <= price_of(subscription.plan):
+        return Offer(plan, at, nothing, amount, subscription.period_end)
+    remote = renewals(subscription.service)
+    if subscription.next_plan is not None:  # nothing of a month was sold at the price that waits
+        remote.change_next(running, _price_ref(subscription, subscription.plan))
+        Subscription.objects.filter(pk=subscription.pk).update(next_plan=None)
+    shown = remote.preview(running, _price_ref(subscription, plan), at=at)
+    return Offer(plan, at, shown, amount, subscription.period_end)
+
+
+def change(
+    subscription: Subscription, plan: Plan, *, agreed: Decimal, at: datetime, actor: Actor, idempotency_key: str
+) -> Payment | None:
+    """To a dearer plan at once, the difference charged; to a cheaper one with the next renewal (then no payment).
+
+    `agreed` and `at` are those of the offer. Raises Conflict when the offer is not what it was.
+    """
+    again = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=idempotency_key).first()
+    if again is not None and again.status != PaymentStatus.NEW:
+        return again
+    if not now() - LONGEST_THOUGHT <= at <= now() + timedelta(minutes=1):
+        raise Conflict(_("This offer is too old: look at it again."), code="offer_expired")
+    shown = offer(subscription, plan, at=at)
+    if shown.now.amount != agreed:
+        raise Conflict(_("The sum has changed: look at the offer again."), code="offer_changed")
+    if not shown.is_upgrade:
+        _change_next(subscription, plan, actor)
+        return None
+    return _upgrade(subscription, shown, actor, idempotency_key)
+
+
+def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -> Payment:
+    card = payment_methods.default_of(subscription.organisation)
+    if card is None:
+        raise Conflict(_("Save a card first."), code="no_card")
+    wanted = Wanted("plan", shown.now.amount, shown.plan, card, subscription, shown.at, subscription.period_end)
+    payment = checkout.find_or_make(subscription.organisation, wanted, actor, key)
+    try:
+        renewals(subscription.service).change_now(
+            _running(subscription),
+            _price_ref(subscription, shown.plan),
+            at=shown.at,
+            reference=payment.public_id,
+            request_id=f"change-{payment.pk.hex}",
+        )
+    except Refused as refusal:
+        switch_payment(payment, PaymentStatus.FAILED, reason=refusal.issue[:48])
+        return payment
+    sync(subscription)
+    payment.refresh_from_db()
+    return payment
+
+
+def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> None:
+    """The price changes at Stripe at once, for the invoices to come; what was paid stays until then."""
+    renewals(subscription.service).change_next(_running(subscription), _price_ref(subscription, plan))
+    with transaction.atomic():
+        later = None if plan.pk == subscription.plan_id else plan
+        Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
+        audit.record(subscription.organisation_id, actor, "subscription.change", subscription, {"plan": plan.pk})
+
+
+def cancel(subscription: Subscription, *, reason: str, comment: str, actor: Actor) -> None:
+    """It ends with the month that is paid. `reason` is one of REASONS."""
+    if reason not in REASONS:
+        message = _("Choose a reason.")
+        raise Invalid(message, fields={"reason": [message]})
+    if subscription.status != SubscriptionStatus.ACTIVE:
+        _end(subscription, reason, comment, actor)
+        return
+    renewals(subscription.service).end_with_period(subscription.service_ref, True, comment=comment, feedback=reason)
+    _remember_end(subscription, True, reason, comment, actor)
+
+
+def resume(subscription: Subscription, *, actor: Actor) -> None:
+    """Renew it after all. Raises Conflict when it does not end."""
+    if not subscription.cancel_at_period_end:
+        raise Conflict(_("This plan does not end."), code="not_ending")
+    renewals(subscription.service).end_with_period(subscription.service_ref, False)
+    _remember_end(subscription, False, "", "", actor)
+
+
+def _end(subscription: Subscription, reason: str, comment: str, actor: Actor) -> None:
+    """Of a month that is not paid there is nothing left to wait for."""
+    _remember_end(subscription, False, reason, comment, actor)
+    subscription.refresh_from_db()
+    switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now())
+    renewals(subscription.service).end(subscription.service_ref)
+
+
+@transaction.atomic
+def _remember_end(subscription: Subscription, ends: bool, reason: str, comment: str, actor: Actor) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(
+        cancel_at_period_end=ends, cancel_reason=reason, cancel_comment=comment[:400]
+    )
+    verb = "subscription.cancel" if reason else "subscription.resume"
+    audit.record(subscription.organisation_id, actor, verb, subscription, {"reason": reason})
+
+
+def sync(subscription: Subscription) -> RemoteInvoice | None:
+    """Book what Stripe has collected, and take over what it says of the subscription. Safe to repeat.
+
+    Answers the invoice that was tried and is not paid, if any: for dunning. Raises ServiceDown.
+    """
+    remote = renewals(subscription.service)
+    try:
+        running, invoices = (
+            remote.fetch_subscription(subscription.service_ref),
+            remote.invoices(subscription.service_ref),
+        )
+    except Gone:
+        raise ServiceDown("the service does not know this subscription") from None
+    for invoice in reversed(invoices):
+        if invoice.state == "paid" and invoice.amount > 0:
+            _book(subscription, running, invoice)
+    subscription.refresh_from_db()
+    if running.state == "ended" and subscription.status != SubscriptionStatus.ENDED:
+        switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now())
+    elif subscription.status == SubscriptionStatus.ENDED and running.state != "ended":
+        remote.end(subscription.service_ref)
+    elif running.ends_with_period != subscription.cancel_at_period_end and running.state == "active":
+        Subscription.objects.filter(pk=subscription.pk).update(cancel_at_period_end=running.ends_with_period)
+        subscription.refresh_from_db()
+    return next((invoice for invoice in invoices if invoice.state == "open" and invoice.tried), None)
+
+
+def _book(subscription: Subscription, running: RemoteSubscription, invoice: RemoteInvoice) -> None:
+    found = Payment.objects.filter(service=subscription.service, order_ref=invoice.order_ref).first()
+    payment = found or _payment_for(subscription, running, invoice)
+    if payment is None or payment.status in {PaymentStatus.CAPTURED, PaymentStatus.FAILED}:
+        return
+    if payment.status == PaymentStatus.NEW:
+        switch_payment(payment, PaymentStatus.CREATED, order_ref=invoice.order_ref)
+    checkout.complete(payment.pk)
+
+
+def _payment_for(subscription: Subscription, running: RemoteSubscription, invoice: RemoteInvoice) -> Payment | None:
+    """The row of a change that we asked for, by its reference; of a renewal a new one, of the sum that we expect."""
+    if invoice.reason == "subscription_update":
+        asked = Payment.objects.filter(subscription=subscription, status=PaymentStatus.NEW, order_ref="")
+        return next((row for row in asked if row.public_id == invoice.reference), None)
+    subscription.refresh_from_db()
+    plan = subscription.next_plan or subscription.plan
+    if invoice.reason != "subscription_cycle" or (running.plan, running.currency) != (plan.pk, CURRENCY):
+        log.error("subscription %s: an invoice that nobody expects, %s", subscription.public_id, invoice.ref)
+        return None
+    card = payment_methods.default_of(subscription.organisation) or subscription.method
+    wanted = Wanted("plan", running.amount, plan, card, subscription, invoice.period_start, invoice.period_end)
+    key = f"invoice-{invoice.ref}"
+    known = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=key).first()
+    return known or checkout.find_or_make(subscription.organisation, wanted, actors.worker("renewals"), key)
+
+
+def _check_changeable(subscription: Subscription, plan: Plan) -> None:
+    if subscription.status != SubscriptionStatus.ACTIVE:
+        raise Conflict(_("The last renewal is not paid yet: pay it first."), code="past_due")
+    if subscription.cancel_at_period_end:
+        raise Conflict(_("This plan ends with its month: resume it first."), code="ending")
+    if plan.pk == subscription.plan_id and subscription.next_plan_id is None:
+        raise Conflict(_("You have this plan."), code="same_plan")
+
+
+def _running(subscription: Subscription) -> RemoteSubscription:
+    return renewals(subscription.service).fetch_subscription(subscription.service_ref)
+
+
+def _price_ref(subscription: Subscription, plan: Plan) -> str:
+    return renewals(subscription.service).price(plan.pk, plan.name, price_of(plan), CURRENCY)
