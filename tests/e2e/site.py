@@ -109,6 +109,10 @@ class Site:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def value(self, name: str) -> str:
+        """A value of the installation's environment."""
+        return self._run_env()[name]
+
     def _run_env(self) -> dict[str, str]:
         lines = (self.state_dir / "run.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -175,14 +175,19 @@ def test_stuck_is_replaced_with_the_same_nonce(chain: Chain, owner: Person, rich
     assert chain.usdc_of(to) == 100
 
 
-def test_died_between_storing_and_sending(
-    chain: Chain, owner: Person, rich: Organisation, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sent", [False, True], ids=["before it was sent", "before the answer came"])
+def test_died_while_sending(
+    chain: Chain, owner: Person, rich: Organisation, monkeypatch: pytest.MonkeyPatch, sent: bool
 ) -> None:
+    """Stored and committed, then nothing more is known: the same transaction goes out again, and is paid once."""
     to = Wallet().address
     withdrawal = ask(owner, to)
+    send = Node.send
 
     def cut(node: Node, raw: str) -> None:
-        raise ChainDown("the connection broke before the answer")
+        if sent:
+            send(node, raw)
+        raise ChainDown("the connection broke")
 
     with monkeypatch.context() as broken:
         broken.setattr(Node, "send", cut)
