@@ -16,9 +16,11 @@ from billing.models.methods import PaymentMethod, ServiceCustomer
 from billing.models.payments import Payment, Refund, WebhookEvent
 from billing.models.plans import Plan, Subscription
 from billing.models.reconciliation import ReconciliationCase, ReconciliationRun
+from billing.models.top_ups import AutoTopUp
 
 __all__ = [
     "Account",
+    "AutoTopUp",
     "BillingDetails",
     "ChainAlarm",
     "ChainCursor",
