@@ -19,7 +19,7 @@ from accounts.models import User
 from billing import lots, receipts
 from billing.admin_chain import DepositAdmin, WithdrawalAdmin
 from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
-from billing.admin_methods import PaymentMethodAdmin, ServiceCustomerAdmin
+from billing.admin_methods import AutoTopUpAdmin, PaymentMethodAdmin, ServiceCustomerAdmin
 from billing.admin_refunds import RefundAdmin, RefundsOfPayment
 from billing.models import Account, CreditLot, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
 from billing.payments import checkout
@@ -27,6 +27,7 @@ from lib.errors import AppError
 from lib.ids import new_id
 
 __all__ = [  # Django looks for them here
+    "AutoTopUpAdmin",
     "DepositAdmin",
     "InvoiceAdmin",
     "PaymentMethodAdmin",

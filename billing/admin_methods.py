@@ -1,11 +1,11 @@
-"""Saved cards and customers at payment services, for staff to see."""
+"""Saved cards, customers at payment services and automatic top-ups, for staff to see."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from billing.models import PaymentMethod, ServiceCustomer
+from billing.models import AutoTopUp, PaymentMethod, ServiceCustomer
 
 
 @admin.register(PaymentMethod)
@@ -22,4 +22,12 @@ class ServiceCustomerAdmin(ReadOnlyAdmin):
     list_display = ("organisation", "service", "ref", "created_at")
     list_filter = ("service",)
     search_fields = ("ref", "organisation__name")
+    list_select_related = ("organisation",)
+
+
+@admin.register(AutoTopUp)
+class AutoTopUpAdmin(ReadOnlyAdmin):
+    list_display = ("organisation", "is_on", "threshold", "amount", "alert_below", "tried_at", "declines")
+    list_filter = ("is_on",)
+    search_fields = ("organisation__name",)
     list_select_related = ("organisation",)

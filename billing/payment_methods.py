@@ -26,7 +26,6 @@ from lib.errors import Conflict
 from lib.leases import hint
 
 
-
 def begin(organisation: Organisation) -> dict[str, str]:
     """What a browser needs to give a card to Stripe: the publishable key, and a secret for one card."""
     secret = stripe().begin_setup(customer_of(organisation), request_id=f"setup-{uuid4().hex}")

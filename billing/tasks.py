@@ -6,7 +6,18 @@ import logging
 
 from celery import shared_task
 
-from billing import dunning, invoice_files, invoices, ledger, lots, receipts, reconcile, reconciliation, refunds
+from billing import (
+    auto_top_up,
+    dunning,
+    invoice_files,
+    invoices,
+    ledger,
+    lots,
+    receipts,
+    reconcile,
+    reconciliation,
+    refunds,
+)
 from billing.chain import follow
 from billing.payments.base import ServiceDown
 
@@ -38,6 +49,11 @@ def reconcile_payments() -> None:
 def reconcile_subscriptions() -> None:
     """What services have renewed, and the schedule of what they could not."""
     dunning.reconcile_subscriptions()
+
+
+@shared_task
+def keep_wallets_filled() -> None:
+    auto_top_up.keep_wallets_filled()
 
 
 @shared_task

@@ -1,11 +1,12 @@
 from django.urls import path
 
-from billing import views, views_chain, views_credits, views_invoices, views_methods, views_subscriptions
+from billing import views, views_chain, views_credits, views_invoices, views_methods, views_subscriptions, views_top_ups
 
 app_name = "billing"
 urlpatterns = [
     path("billing/", views.home, name="home"),
     path("billing/top-up/", views.top_up, name="top_up"),
+    path("billing/auto-top-up/", views_top_ups.show, name="auto_top_up"),
     path("billing/credits/", views_credits.show, name="credits"),
     path("billing/plan/", views_subscriptions.show, name="plan"),
     path("billing/plan/choose/", views_subscriptions.choose, name="choose_plan"),

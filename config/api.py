@@ -15,6 +15,7 @@ import billing.api_credits
 import billing.api_invoices
 import billing.api_methods
 import billing.api_subscriptions
+import billing.api_top_ups
 import catalyst.api
 import console.api
 import console.api_refunds
@@ -77,6 +78,7 @@ ROUTES = (
     billing.api_invoices,
     billing.api_methods,
     billing.api_subscriptions,
+    billing.api_top_ups,
     catalyst.api,
     enrollment.api,
     console.api,

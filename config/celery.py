@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     "expire-credits": {"task": "billing.tasks.expire_credits", "schedule": 60.0},
     "expire-holds": {"task": "billing.tasks.expire_holds", "schedule": 60.0},
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": 60.0},
+    "keep-wallets-filled": {"task": "billing.tasks.keep_wallets_filled", "schedule": 60.0},
     "reconcile-subscriptions": {"task": "billing.tasks.reconcile_subscriptions", "schedule": 60.0},
     "follow-chains": {"task": "billing.tasks.follow_chains", "schedule": 5.0},
     "forget-expired": {"task": "accounts.tasks.forget_expired", "schedule": 3600.0},

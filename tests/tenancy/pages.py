@@ -54,6 +54,7 @@ OWN = {
     "inbox/read/",
     "billing/",
     "billing/top-up/",
+    "billing/auto-top-up/",
     "billing/invoices/",
     "billing/details/",
     "billing/credits/",

@@ -72,6 +72,8 @@ OWN = {
     "GET billing/invoices",
     "GET wallets/balance",
     "POST wallets/deposit",
+    "GET wallets/auto-top-up",
+    "PUT wallets/auto-top-up",
     "POST credits/transfer",
     "POST credits/estimate",
     "GET wallets/limits",

@@ -1,0 +1,161 @@
+"""A wallet that fills itself from the default card, and a word in time when it runs low.
+
+Once an hour at most; after three refusals in a row it is switched off, and people are told. The number of the try is the
+key of its payment, so that a crash at any point charges once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django_stubs_ext import StrOrPromise
+
+from accounts import actor as actors
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import Organisation
+from accounts.roles import Permission
+from billing import payment_methods, wallet
+from billing.lifecycle import PaymentStatus
+from billing.models import AutoTopUp, Payment
+from billing.payments import checkout
+from lib.clock import now
+from lib.errors import AppError, Invalid
+from lib.money import parse_amount
+from notifications.inbox import notify
+
+log = logging.getLogger(__name__)
+EVERY = timedelta(hours=1)
+MOST_DECLINES = 3
+WAITING = (PaymentStatus.NEW, PaymentStatus.CREATED, PaymentStatus.APPROVED)
+
+
+def settings_of(organisation: Organisation) -> AutoTopUp:
+    """Not saved when there are none."""
+    return AutoTopUp.objects.filter(organisation=organisation).first() or AutoTopUp(organisation=organisation)
+
+
+def change(
+    organisation: Organisation,
+    *,
+    is_on: bool,
+    threshold: Decimal | str | None,
+    amount: Decimal | str | None,
+    alert_below: Decimal | str | None,
+    actor: Actor,
+) -> AutoTopUp:
+    """Raises Invalid beside the field; a saved card is needed to switch it on."""
+    columns: dict[str, Any] = {
+        "is_on": is_on,
+        "threshold": _optional(threshold, "threshold"),
+        "amount": None if amount in (None, "") else checkout.check_top_up(amount),
+        "alert_below": _optional(alert_below, "alert_below"),
+    }
+    if is_on:
+        _check_complete(organisation, columns)
+    with transaction.atomic():
+        row, _made = AutoTopUp.objects.update_or_create(
+            organisation=organisation, defaults={**columns, "declines": 0, "alerted_at": None}
+        )
+        about = {name: None if value is None else str(value) for name, value in columns.items()}
+        audit.record(organisation.pk, actor, "auto_top_up.change", organisation, about)
+    return row
+
+
+def keep_wallets_filled() -> int:
+    """Look at the wallets of all who have asked for it. Returns how many were charged for."""
+    asked = AutoTopUp.objects.filter(Q(is_on=True) | Q(alert_below__isnull=False)).select_related("organisation")
+    return sum(_look(row) for row in asked.iterator())
+
+
+def _look(row: AutoTopUp) -> bool:
+    available = wallet.balance(row.organisation, checkout.CURRENCY).available
+    _alert(row, available)
+    if not row.is_on or row.threshold is None or available >= row.threshold:
+        return False
+    try:
+        return _charge(row)
+    except AppError as away:
+        log.warning("automatic top-up of %s: %s", row.organisation.public_id, getattr(away, "detail", away.message))
+        return False
+
+
+def _charge(row: AutoTopUp) -> bool:
+    """One try. Raises AppError when the service is away: what has begun there, the reconciler of payments ends."""
+    begun = Payment.objects.filter(organisation=row.organisation, idempotency_key__startswith="auto-")
+    if begun.filter(status__in=WAITING, created_at__gt=now() - timedelta(days=1)).exclude(order_ref="").exists():
+        return False
+    card = payment_methods.default_of(row.organisation)
+    if card is None:
+        _switch_off(row)
+        return False
+    due = Q(tried_at=None) | Q(tried_at__lte=now() - EVERY)
+    if not AutoTopUp.objects.filter(due, pk=row.pk, tries=row.tries, is_on=True).update(
+        tries=F("tries") + 1, tried_at=now()
+    ):
+        return False
+    payment = checkout.start(
+        organisation=row.organisation,
+        purpose=Payment.Purpose.TOP_UP,
+        amount=row.amount,
+        card=card,
+        off_session=True,
+        actor=actors.worker("auto-top-up"),
+        idempotency_key=f"auto-{row.tries + 1}",
+        **checkout.own_pages(),
+    )
+    if payment.status == PaymentStatus.FAILED:
+        _declined(row)
+        return False
+    AutoTopUp.objects.filter(pk=row.pk).update(declines=0)
+    return True
+
+
+def _declined(row: AutoTopUp) -> None:
+    AutoTopUp.objects.filter(pk=row.pk).update(declines=F("declines") + 1)
+    row.refresh_from_db()
+    if row.declines >= MOST_DECLINES:
+        _switch_off(row)
+
+
+@transaction.atomic
+def _switch_off(row: AutoTopUp) -> None:
+    if AutoTopUp.objects.filter(pk=row.pk, is_on=True).update(is_on=False):
+        _tell(row.organisation, "auto_top_up_off", gettext_lazy("The automatic top-up is off: the card did not pay"))
+
+
+@transaction.atomic
+def _alert(row: AutoTopUp, available: Decimal) -> None:
+    """Once each time that it falls below, not at each look."""
+    same = AutoTopUp.objects.filter(pk=row.pk)
+    if row.alert_below is None or available >= row.alert_below:
+        if row.alerted_at is not None:
+            same.update(alerted_at=None)
+    elif same.filter(alerted_at=None).update(alerted_at=now()):
+        _tell(row.organisation, "low_balance", gettext_lazy("Your wallet is running low"), f"${available:.2f}")
+
+
+def _tell(organisation: Organisation, kind: str, title: StrOrPromise, body: str = "") -> None:
+    url = reverse("billing:auto_top_up")
+    notify(organisation, kind=f"wallet.{kind}", title=title, body=body, url=url, permission=Permission.SEE_BILLING)
+
+
+def _optional(amount: Decimal | str | None, field: str) -> Decimal | None:
+    return None if amount is None or amount == "" else parse_amount(amount, currency=checkout.CURRENCY, field=field)
+
+
+def _check_complete(organisation: Organisation, columns: dict[str, Any]) -> None:
+    message = _("This is needed to switch it on.")
+    missing = {name: [message] for name in ("threshold", "amount") if columns[name] is None}
+    if payment_methods.default_of(organisation) is None:
+        missing["is_on"] = [_("Save a card first.")]
+    if missing:
+        raise Invalid(message, fields=missing)

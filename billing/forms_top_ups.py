@@ -1,0 +1,20 @@
+"""The form of the automatic top-up. Its errors come from the domain, beside their fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+
+def _sum(label: Any, example: str) -> forms.CharField:
+    widget = forms.TextInput({"inputmode": "decimal", "autocomplete": "off", "placeholder": example})
+    return forms.CharField(label=label, max_length=20, required=False, widget=widget)
+
+
+class AutoTopUpForm(forms.Form):
+    is_on = forms.BooleanField(label=_("Top up automatically with the card that is used first"), required=False)
+    threshold = _sum(_("When the wallet has less than, USD"), "20.00")
+    amount = _sum(_("Pay in, USD"), "50.00")
+    alert_below = _sum(_("Tell us when the wallet has less than, USD"), "10.00")
