@@ -18,9 +18,10 @@ from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.payments.services import renewals as remote
 from billing.payments.services import stripe as adapter
+from billing.refunds import give_back
 from lib.clock import now
 from tests.billing.money import faulty
-from tests.billing.stripe import ASKS, FAILS_LATER, answer_bank, save_card
+from tests.billing.stripe import ASKS, FAILS_LATER, Clock, answer_bank, save_card
 from tests.billing.test_stripe_webhook import notification, receive
 from tests.people import Person
 from tests.tenancy.rows import state
@@ -216,3 +217,42 @@ def test_ended_at_stripe_is_ended_here(owner: Person, stripe: str) -> None:
     assert row.ended_at is not None
     assert row.ended_at <= now()
     assert plans.current_plan(row.organisation).slug == "free"
+
+
+def test_a_month_that_went_back_ends_at_stripe_too(owner: Person, staff: Person, stripe: str) -> None:
+    row = subscribe(owner)
+    payment = Payment.objects.get()
+    give_back(payment=payment, amount="49", reason="asked", actor=staff.actor, idempotency_key="r1")
+    row.refresh_from_db()
+    assert row.status == SubscriptionStatus.ENDED
+    assert remote("stripe").fetch_subscription(row.service_ref).state == "active"
+    dunning.reconcile_subscriptions()
+    assert remote("stripe").fetch_subscription(row.service_ref).state == "ended"
+    assert reconcile.check_clearing() == []
+
+
+def test_another_sum_than_the_plans_is_not_booked(owner: Person, stripe: str) -> None:
+    """Somebody has put a line of their own onto a renewal, at Stripe."""
+    clock = Clock(owner, datetime(2026, 1, 15, 12, tzinfo=UTC))
+    with clock.at(clock.moment):
+        row = subscribe_now(owner)
+        extra: Any = {"customer": ServiceCustomer.objects.get().ref, "amount": 100, "subscription": row.service_ref}
+        adapter()._api.invoice_items.create({**extra, "currency": "usd"})
+    with clock.at(datetime(2026, 2, 15, 14, tzinfo=UTC)):
+        payments = Payment.objects.order_by("pk").values_list("status", "reason", "amount")
+        assert list(payments) == [("captured", "", 49), ("failed", "mismatch", 49)]
+        row.refresh_from_db()
+        assert row.period_end == datetime(2026, 2, 15, 12, tzinfo=UTC)
+
+
+def subscribe_now(person: Person) -> Subscription:
+    """Without the API, whose tokens are of another time."""
+    assert person.organisation is not None
+    renewals.start(
+        organisation=person.organisation,
+        plan=plans.find_plan("pro"),
+        card=save_card(person),
+        actor=person.actor,
+        idempotency_key=uuid4().hex,
+    )
+    return Subscription.objects.get()
