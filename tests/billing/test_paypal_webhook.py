@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import sys
 import threading
@@ -42,7 +43,7 @@ class Post:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["content-length"]))
-                signed = {name: text for name, text in self.headers.items() if name.startswith("PAYPAL-")}
+                signed = {name: text for name, text in self.headers.items() if name.startswith(("PAYPAL-", "Stripe-"))}
                 letters.put((signed, raw))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
@@ -62,7 +63,8 @@ class Post:
         """The next notification of this kind; others are dropped."""
         while True:
             headers, raw = self.letters.get(timeout=10)
-            if f'"event_type":"{kind}"'.encode() in raw:
+            told = json.loads(raw)
+            if kind in {told.get("event_type"), told.get("type")}:
                 return headers, raw
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 from django.conf import settings
 from django.test import Client
 from stripe import WebhookSignature
@@ -16,11 +20,15 @@ from billing import inbox, reconcile, wallet
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, PaymentMethod, Refund, ServiceCustomer, WebhookEvent
 from billing.payments import checkout
-from billing.payments.services import STRIPE
+from billing.payments.services import STRIPE, service
 from billing.payments.services import stripe as adapter
 from billing.tasks import process_webhook
+from lib.local.ports import LOOPBACK, free_port
+from lib.local.process import Program, spawn, stop_all
 from tests.billing.stripe import ASKS, add_card, answer_bank, save_card
+from tests.billing.test_paypal_webhook import Post
 from tests.people import Person
+from tests.servers import wait_until
 from tests.tenancy.rows import state
 
 ROUTE = "/api/v2/billing/webhook"
@@ -54,19 +62,24 @@ def receive(raw: bytes) -> WebhookEvent:
     return event
 
 
-@pytest.fixture
-def payment(owner: Person, stripe: str) -> Payment:
-    """Paid at the bank, and nobody came back."""
-    assert owner.organisation is not None
-    started = checkout.start(
-        organisation=owner.organisation,
+def begun(person: Person) -> Payment:
+    """A payment whose bank asks."""
+    assert person.organisation is not None
+    return checkout.start(
+        organisation=person.organisation,
         purpose=Payment.Purpose.TOP_UP,
         amount="25.00",
-        card=save_card(owner, ASKS),
-        actor=owner.actor,
+        card=save_card(person, ASKS),
+        actor=person.actor,
         idempotency_key=uuid4().hex,
         **checkout.own_pages(),
     )
+
+
+@pytest.fixture
+def payment(owner: Person, stripe: str) -> Payment:
+    """Paid at the bank, and nobody came back."""
+    started = begun(owner)
     answer_bank(started.approve_url)
     return started
 
@@ -112,8 +125,6 @@ def test_without_a_secret_nothing_is_taken(settings: Any, stripe: str) -> None:
     raw = notification("payment_intent.succeeded", {"id": "pi_1"})
     signature = signed(raw, secret="x")
     settings.STRIPE_WEBHOOK_SECRET = ""
-    from billing.payments.services import service
-
     service.cache_clear()
     assert deliver(raw, signature) == 400
     service.cache_clear()
@@ -161,6 +172,47 @@ def test_a_refund_at_stripe_comes_back_once(payment: Payment) -> None:
     assert wallet.balances(payment.organisation)["USD"] == 15
     assert Refund.objects.get().amount == 10
     assert reconcile.check_clearing() == []
+
+
+@pytest.fixture(scope="module")
+def post(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Post, str]]:
+    """A peer of its own that delivers its notifications to us."""
+    office, folder, port = Post(), tmp_path_factory.mktemp("stripe"), free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    argv = [sys.executable, "-m", "sandbox", "stripe", "--host", LOOPBACK, "--port", str(port), "--tick-s", "0"]
+    argv += ["--state", str(folder / "state.sqlite3"), "--webhook-url", office.url]
+    log = folder / "log"
+    child = spawn(Program("stripe-with-post", tuple(argv)), log)
+    wait_until(lambda: _healthy(url), child, log)
+    yield office, url
+    stop_all([(child, signal.SIGTERM)], limit_s=5.0)
+    office.server.shutdown()
+    office.server.server_close()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/sandbox/health", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def test_what_the_peer_really_sends(owner: Person, post: tuple[Post, str], settings: Any) -> None:
+    """Twice each and the newest first: a card, then a payment at the bank, of which nobody came back."""
+    office, settings.STRIPE_URL = post
+    service.cache_clear()
+    knobs = {"copies": 2, "disorder": True}
+    assert requests.post(f"{post[1]}/sandbox/webhooks", json=knobs, timeout=5).ok
+    payment = begun(owner)
+    answer_bank(payment.approve_url)
+    for kind in ("payment_intent.succeeded", "payment_intent.requires_action"):
+        headers, raw = office.next(kind)
+        assert [deliver(raw, headers["Stripe-Signature"]) for _ in range(2)] == [200, 200]
+    for event in WebhookEvent.objects.all():
+        process_webhook(event.pk)
+    service.cache_clear()
+    assert WebhookEvent.objects.filter(error="").exclude(processed_at=None).count() == 2
+    assert wallet.balances(payment.organisation)["USD"] == 25
 
 
 def test_a_card_comes_and_goes(owner: Person, stripe: str) -> None:
