@@ -103,7 +103,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             if not CHROMIUM:
                 item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
-    items.sort(key=lambda item: "e2e" in item.path.parts)  # stable: the whole journeys come last
+    # Stable. An event loop stays behind a browser, in which no asynchronous test could run: browsers come after all
+    # others, and whole journeys last.
+    items.sort(key=lambda item: ("e2e" in item.path.parts, item.get_closest_marker("browser") is not None))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

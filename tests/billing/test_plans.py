@@ -43,7 +43,7 @@ def test_everybody_reads_the_plans(anonymous: Any) -> None:
 def test_limits_come_from_the_plan(organisation: Organisation) -> None:
     assert plans.current_plan(organisation).slug == "free"
     plans.require_entitlement(organisation, "max_running_pods", used=1)
-    with pytest.raises(plans.PlanLimit, match="2 running pods"):
+    with pytest.raises(plans.PlanLimit, match="running pods: 2"):
         plans.require_entitlement(organisation, "max_running_pods", used=2)
     with pytest.raises(plans.PlanLimit, match="automation"):
         plans.require_entitlement(organisation, "automation")

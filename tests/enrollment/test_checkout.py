@@ -91,7 +91,7 @@ def test_a_paid_plan_becomes_an_active_account(client: Client, peer: Callable[[s
     assert balances(person.organisations.get())["CREDIT"] == 10
     again = Client().post("/activate/", {"key": key})
     assert again.status_code == 422
-    assert "used already" in again.content.decode()
+    assert "already been used" in again.content.decode()
 
 
 def test_who_comes_back_without_paying_is_asked_again(client: Client, peer: Callable[[str], Any]) -> None:

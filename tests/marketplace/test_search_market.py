@@ -166,7 +166,7 @@ def test_what_can_be_rented_stands_before_what_cannot(market: None) -> None:
     rows = {row.provider.slug + str(row.available): row.reasons for row in browse(OfferQuery()).offers}
     assert rows["vast2"] == []
     assert rows["vast0"] == ["None free now"]
-    assert "compare only" in rows["akash2"][0]
+    assert "for comparison only" in rows["akash2"][0]
     assert refs(rentable="1") == ["free"]
 
 

@@ -162,7 +162,7 @@ def test_nothing_that_fits_waits_and_then_fails(bench: Benches, config_of: Confi
     Offer.objects.all().delete()
     look(pod)
     assert pod.status == PodStatus.QUEUED
-    assert "looking on" in pod.message
+    assert "still looking" in pod.message
     Pod.objects.filter(pk=pod.pk).update(seeking_since=Now() - reconcile.PATIENCE)
     drive(pod, PodStatus.FAILED)
     assert pod.reason == Reason.NO_CAPACITY
