@@ -72,6 +72,7 @@ def start(
     if payment.status == PaymentStatus.NEW:
         if not card.is_default:
             payment_methods.choose_default(card, actor)
+        _drop_unpaid(payment)
         _subscribe(payment, plan, card)
     return payment if payment.approve_url else checkout.complete(payment.pk)
 
@@ -90,6 +91,14 @@ def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key
             Payment.objects.filter(pk=payment.pk, subscription=None).update(subscription=row)
         payment.refresh_from_db()
     return payment
+
+
+def _drop_unpaid(payment: Payment) -> None:
+    """Who begins anew does not want to pay for what they left at the bank's page."""
+    waiting = Subscription.objects.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
+    for row in waiting.exclude(service_ref="").exclude(payments=payment):
+        renewals(row.service).end(row.service_ref)
+        switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
 
 
 def _subscribe(payment: Payment, plan: Plan, card: PaymentMethod) -> None:

@@ -136,6 +136,18 @@ def test_the_bank_asks_at_the_first_month(owner: Person, stripe: str) -> None:
     assert row.status == SubscriptionStatus.ACTIVE
 
 
+def test_who_begins_anew_pays_once(owner: Person, stripe: str) -> None:
+    left = subscribe(owner, card=ASKS)
+    at_the_bank = Payment.objects.get()
+    body = {"plan": "team", "card": save_card(owner).public_id, "renew": True}
+    assert owner.api("post", ROUTE, body, key()).json()["status"] == "captured"
+    answer_bank(at_the_bank.approve_url)  # its page was still open
+    assert checkout.complete(at_the_bank.pk).status == PaymentStatus.CANCELLED
+    left.refresh_from_db()
+    assert (left.status, plans.current_plan(left.organisation).slug) == (SubscriptionStatus.ENDED, "team")
+    assert reconcile.check_clearing() == []
+
+
 def test_a_declined_first_month_begins_nothing(owner: Person, stripe: str) -> None:
     row = subscribe(owner, card=FAILS_LATER)
     assert (row.status, Payment.objects.get().reason) == (SubscriptionStatus.PENDING, "generic_decline")
@@ -236,11 +248,12 @@ def test_another_sum_than_the_plans_is_not_booked(owner: Person, stripe: str) ->
     clock = Clock(owner, datetime(2026, 1, 15, 12, tzinfo=UTC))
     with clock.at(clock.moment):
         row = subscribe_now(owner)
-        extra: Any = {"customer": ServiceCustomer.objects.get().ref, "amount": 100, "subscription": row.service_ref}
-        adapter()._api.invoice_items.create({**extra, "currency": "usd"})
+        customer = ServiceCustomer.objects.get().ref
+        extra: Any = {"customer": customer, "amount": 100, "currency": "usd", "subscription": row.service_ref}
+        adapter()._api.invoice_items.create(extra)
     with clock.at(datetime(2026, 2, 15, 14, tzinfo=UTC)):
         payments = Payment.objects.order_by("pk").values_list("status", "reason", "amount")
-        assert list(payments) == [("captured", "", 49), ("failed", "mismatch", 49)]
+        assert list(payments) == [("captured", "", Decimal(49)), ("failed", "mismatch", Decimal(49))]
         row.refresh_from_db()
         assert row.period_end == datetime(2026, 2, 15, 12, tzinfo=UTC)
 
