@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def theirs(organisation: Organisation, owner: Person) -> Theirs:
-    """What the owner's organisation has."""
+def theirs(organisation: Organisation, owner: Person, peer: Callable[[str], Any]) -> Theirs:
+    """What the owner's organisation has. Stripe is there, to be asked about a card that it does not know."""
+    peer("stripe")
     return make_rows(organisation, owner)
