@@ -41,7 +41,7 @@ def show_card(card: PaymentMethod) -> dict[str, Any]:
 
 @router.get("billing/payment-methods", response=CardPage)
 def list_cards(request: Request) -> dict[str, Any]:
-    """The organisation's saved cards, the one that is used first at the top."""
+    """The organisation's saved cards, the default one at the top."""
     organisation = access.organisation_to_see(request.actor)
     return {"items": [show_card(card) for card in payment_methods.cards_of(organisation)]}
 
@@ -65,6 +65,6 @@ def choose_default(request: Request, card_id: str) -> dict[str, Any]:
 
 @router.delete("billing/payment-methods/{card_id}", response={204: None})
 def remove_card(request: Request, card_id: str) -> Status[None]:
-    """Forget a card (`crd_…`); 409 for the one that a plan is renewed with."""
+    """Remove a card (`crd_…`); 409 for the one that a plan is renewed with."""
     payment_methods.remove(access.get_card(request.actor, card_id), request.actor)
     return Status(204, None)

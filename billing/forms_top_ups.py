@@ -14,7 +14,7 @@ def _sum(label: Any, example: str) -> forms.CharField:
 
 
 class AutoTopUpForm(forms.Form):
-    is_on = forms.BooleanField(label=_("Top up automatically with the card that is used first"), required=False)
+    is_on = forms.BooleanField(label=_("Top up automatically with the default card"), required=False)
     threshold = _sum(_("When the wallet has less than, USD"), "20.00")
     amount = _sum(_("Pay in, USD"), "50.00")
     alert_below = _sum(_("Tell us when the wallet has less than, USD"), "10.00")

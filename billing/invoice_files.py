@@ -11,7 +11,6 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from billing.invoice_pdf import render_invoice
 from billing.models import Invoice, InvoiceFile
 from lib.errors import AppError, Conflict
 
@@ -39,6 +38,8 @@ def keep(invoice: Invoice, then: Callable[[bytes], int]) -> int:
     """
     if InvoiceFile.objects.filter(invoice=invoice).exists():
         return 0
+    from billing.invoice_pdf import render_invoice  # its library takes a while to load: not in every process
+
     pdf = render_invoice(invoice)
     # The storage gives a new name when this one is taken, as by a process that died before it could write the row.
     path = default_storage.save(f"invoices/{invoice.year}/{invoice.number}.pdf", ContentFile(pdf))

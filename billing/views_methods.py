@@ -59,7 +59,7 @@ def show(request: Request) -> HttpResponse:
 @require_POST
 def choose_default(request: Request, card_id: str) -> HttpResponse:
     card = access.get_card(request.actor, card_id)
-    _try(request, lambda: payment_methods.choose_default(card, request.actor), _("This card is used first now."))
+    _try(request, lambda: payment_methods.choose_default(card, request.actor), _("This card is the default now."))
     return redirect("billing:methods")
 
 

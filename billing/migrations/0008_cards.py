@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ("exp_month", models.PositiveSmallIntegerField(verbose_name="month of expiry")),
                 ("exp_year", models.PositiveSmallIntegerField(verbose_name="year of expiry")),
                 ("fingerprint", models.CharField(blank=True, db_index=True, max_length=64)),
-                ("is_default", models.BooleanField(default=False, verbose_name="used first")),
+                ("is_default", models.BooleanField(default=False, verbose_name="default")),
                 (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),

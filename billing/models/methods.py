@@ -46,7 +46,7 @@ class PaymentMethod(models.Model):
     exp_year = models.PositiveSmallIntegerField(_("year of expiry"))
     # The same for the same card, whoever saves it: by it rings of accounts are found.
     fingerprint = models.CharField(max_length=64, blank=True, db_index=True)
-    is_default = models.BooleanField(_("used first"), default=False)
+    is_default = models.BooleanField(_("default"), default=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     removed_at = models.DateTimeField(null=True, blank=True)
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from stripe import StripeClient
 
 from billing.payments.base import Service, SubscriptionService
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
-from billing.payments.stripe.adapter import Stripe
-from billing.payments.stripe.client import connect
-from billing.payments.stripe.renewals import StripeRenewals
 from lib.errors import AppError
+
+# Stripe's SDK takes half a second to import: that is done when it is first spoken to, not at the start of each process.
+if TYPE_CHECKING:
+    from stripe import StripeClient
+
+    from billing.payments.stripe.adapter import Stripe
 
 PAYPAL, STRIPE = "paypal", "stripe"
 NAMES = {PAYPAL: "PayPal", STRIPE: "Stripe"}  # as people know them
@@ -44,6 +47,8 @@ def service(slug: str) -> Service:
 
 def stripe() -> Stripe:
     """The one that keeps cards and renews subscriptions. Raises NotConfigured."""
+    from billing.payments.stripe.adapter import Stripe
+
     adapter = service(STRIPE)
     assert isinstance(adapter, Stripe)
     return adapter
@@ -53,15 +58,21 @@ def renewals(slug: str) -> SubscriptionService:
     """What renews plans. Raises KeyError for a service that does not, NotConfigured."""
     if slug != STRIPE:
         raise KeyError(slug)
+    from billing.payments.stripe.renewals import StripeRenewals
+
     return StripeRenewals(_stripe_client())
 
 
 def _stripe() -> Stripe:
+    from billing.payments.stripe.adapter import Stripe
+
     return Stripe(_stripe_client(), webhook_secret=settings.STRIPE_WEBHOOK_SECRET)
 
 
 def _stripe_client() -> StripeClient:
     _require(STRIPE)
+    from billing.payments.stripe.client import connect
+
     return connect(url=settings.STRIPE_URL, secret_key=settings.STRIPE_SECRET_KEY)
 
 

@@ -44,7 +44,7 @@ def test_a_card_is_saved(open_page: Callable[[], list[str]], page: Page) -> None
     complaints = open_page()
     save(page, "4242 4242 4242 4242")
     expect(page.get_by_text("Visa ···· 4242")).to_be_visible()
-    expect(page.get_by_text("used first")).to_be_visible()
+    expect(page.get_by_text("default", exact=True)).to_be_visible()
     assert complaints == []
     assert PaymentMethod.objects.get().last4 == "4242"
 

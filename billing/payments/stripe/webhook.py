@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import stripe
-
 from billing.payments.base import BadSignature, Event
 
 # What they are about says where to look; what they say of it is not believed.
@@ -16,6 +14,8 @@ SUBSCRIPTION_EVENTS = ("customer.subscription.", "invoice.")
 
 
 def read_event(secret: str, headers: Mapping[str, str], raw: bytes) -> Event:
+    import stripe  # takes half a second: not in processes that never hear from it
+
     signature = headers.get("Stripe-Signature", "")
     if not (secret and signature):
         raise BadSignature
