@@ -54,7 +54,7 @@ class OfferLine(Schema):
     amount: Money
 
 
-class ChangeOut(Schema):
+class PreviewOut(Schema):
     plan: str
     at: datetime
     amount: Money
@@ -139,7 +139,7 @@ def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]
     return 201, show_payment(payment)
 
 
-@router.post("billing/subscription/preview", response=ChangeOut)
+@router.post("billing/subscription/preview", response=PreviewOut)
 def preview(request: Request, body: PlanIn) -> dict[str, Any]:
     """What a change of plan costs at once and from the next renewal on. Nothing is changed."""
     row = _renewed(request)

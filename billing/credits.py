@@ -63,7 +63,8 @@ def hand_on(*, sender: Organisation, to: str, amount: Decimal | str, actor: Acto
     sum_ = parse_amount(amount, currency=lots.CURRENCY)
     receiver = _receiver(to)
     with transaction.atomic():
-        lots.transfer(sender, receiver, sum_, id=transfer_id("credit_transfer", sender.pk, key))
+        if not lots.transfer(sender, receiver, sum_, id=transfer_id("credit_transfer", sender.pk, key)):
+            return receiver
         audit.record(sender.pk, actor, "credits.transfer", receiver, {"amount": str(sum_)})
         notify(
             receiver,

@@ -24,7 +24,7 @@ from accounts.roles import Permission
 from billing import ledger
 from billing.accounts import Kind, platform_account, wallet_of
 from billing.ledger import LedgerError, Leg, transfer_id
-from billing.models import Account, CreditLot
+from billing.models import Account, CreditLot, Transfer
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from notifications.inbox import notify
@@ -95,17 +95,20 @@ def _take(lots: Iterable[CreditLot], amount: Decimal) -> list[Part]:
 
 
 @transaction.atomic
-def transfer(sender: Organisation, receiver: Organisation, amount: Decimal, *, id: UUID) -> None:
-    """Hand credits on; they keep their time of expiry. The same id moves them once.
+def transfer(sender: Organisation, receiver: Organisation, amount: Decimal, *, id: UUID) -> bool:
+    """Hand credits on; they keep their time of expiry. The same id moves them once: False when that was done before.
 
-    Raises Conflict for credits that were a gift: they are there to try the product with, not to be collected.
+    Raises Conflict for credits that were a gift (they are there to try the product with, not to be collected), and for
+    an id that was used for another transfer.
     """
     if sender == receiver:
         message = _("This is your own organisation.")
         raise Invalid(message, fields={"to": [message]})
     lots = lock(sender)
-    if CreditLot.objects.filter(pk=transfer_id("lot", id, 0)).exists():
-        return
+    if (done := Transfer.objects.filter(pk=id).first()) is not None:
+        if (done.credit_account_id, done.amount) != (wallet_of(receiver, CURRENCY).pk, amount):
+            raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
+        return False
     movable = [lot for lot in lots if lot.source != Source.SIGN_UP and not _expired(lot)]
     if sum(lot.left for lot in movable) < amount:
         raise Conflict(_("You cannot transfer that many credits: welcome credits stay with you."), code="not_movable")
@@ -122,6 +125,7 @@ def transfer(sender: Organisation, receiver: Organisation, amount: Decimal, *, i
         )
         for number, part in enumerate(_take(movable, amount))
     )
+    return True
 
 
 def expire_due() -> int:

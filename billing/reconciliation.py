@@ -51,6 +51,14 @@ class Difference:
     theirs: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing that was compared, and what differs in it."""
+
+    subject: str
+    differences: tuple[Difference, ...] = ()
+
+
 def sources() -> list[str]:
     """Everything that this installation can be compared with."""
     return [BOOKS, *filter(is_configured, (PAYPAL, STRIPE)), *(CHAIN + chain.slug for chain in networks.configured())]
@@ -64,21 +72,19 @@ def run(source: str) -> ReconciliationRun:
     """Compare with one source. When it cannot be asked to the end, the run says so and no case is closed."""
     record = ReconciliationRun.objects.create(source=source)
     began = now()
-    found: list[Difference] = []
-    compared = 0
+    compared: dict[str, list[Difference]] = {}
     try:
-        for difference in _comparison(source)():
-            compared += 1
-            if difference is not None:
-                found.append(difference)
+        for look in _comparison(source)():
+            compared.setdefault(look.subject, []).extend(look.differences)
     except AppError as failure:
         record.error = failure.message[:300]
+    found = [difference for differences in compared.values() for difference in differences]
     with transaction.atomic():
         for difference in found:
             _remember(source, difference, began)
         if not record.error:
-            _close_what_is_gone(source, began)
-        record.finished_at, record.compared, record.differences = now(), compared, len(found)
+            _close_what_is_gone(source, began, list(compared))
+        record.finished_at, record.compared, record.differences = now(), len(compared), len(found)
         record.save()
     return record
 
@@ -126,15 +132,13 @@ def _remember(source: str, difference: Difference, moment: datetime) -> None:
     )
 
 
-def _close_what_is_gone(source: str, began: datetime) -> None:
-    gone = ReconciliationCase.objects.filter(source=source, resolved_at=None, seen_at__lt=began)
+def _close_what_is_gone(source: str, began: datetime, subjects: list[str]) -> None:
+    """Only of what this run has looked at: a payment that is too old to be compared stays a case."""
+    gone = ReconciliationCase.objects.filter(source=source, resolved_at=None, seen_at__lt=began, subject__in=subjects)
     gone.update(resolved_at=now(), note=_("A later comparison no longer found it."))
 
 
-# The comparisons give one item for each thing they looked at: the difference, or None.
-
-
-def _comparison(source: str) -> Callable[[], Iterator[Difference | None]]:
+def _comparison(source: str) -> Callable[[], Iterator[Look]]:
     if source == BOOKS:
         return _compare_books
     if source.startswith(CHAIN):
@@ -142,22 +146,25 @@ def _comparison(source: str) -> Callable[[], Iterator[Difference | None]]:
     return lambda: _compare_payments(source)
 
 
-def _compare_books() -> Iterator[Difference | None]:
+def _compare_books() -> Iterator[Look]:
     checks = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing}
     for kind, check in checks.items():
-        yield None
-        for number, problem in enumerate(check()):
-            yield Difference(kind, f"{kind} {number + 1}", problem, NOTHING)
+        problems = check()
+        yield Look(kind, (Difference(kind, kind, "; ".join(problems), NOTHING),) if problems else ())
 
 
-def _compare_payments(slug: str) -> Iterator[Difference | None]:
+def _compare_payments(slug: str) -> Iterator[Look]:
     since, until = now() - WINDOW, now() - SETTLED_AFTER
     payments = Payment.objects.filter(service=slug, created_at__gt=since, created_at__lt=until).exclude(order_ref="")
     for payment in payments.order_by("-created_at")[:MOST]:
-        yield _compare_payment(payment)
+        yield _look(payment.public_id, _compare_payment(payment))
     refunds = Refund.objects.filter(service=slug, created_at__gt=since, status=RefundStatus.COMPLETED)
     for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
-        yield _compare_refund(refund)
+        yield _look(refund.public_id, _compare_refund(refund))
+
+
+def _look(subject: str, difference: Difference | None) -> Look:
+    return Look(subject, (difference,) if difference else ())
 
 
 def _compare_payment(payment: Payment) -> Difference | None:
@@ -196,12 +203,13 @@ def _compare_refund(refund: Refund) -> Difference | None:
     return Difference("refund", refund.public_id, ours, f"{_sum(remote.amount, remote.currency)} {remote.status}")
 
 
-def _compare_chain(chain: str) -> Iterator[Difference | None]:
+def _compare_chain(chain: str) -> Iterator[Look]:
     """The treasury's tokens against what the books say they are: credited, or come in and not credited yet."""
     under_way = {WithdrawalStatus.SIGNED, WithdrawalStatus.SENT}
     if Withdrawal.objects.filter(chain=chain, status__in=under_way).exists():
         raise Conflict(_("A withdrawal is under way: compare again when it is final."), code="under_way")
-    theirs = nodes.main_node(chain).usdc_of(nodes.treasury())
+    node, ours_there = nodes.main_node(chain), {nodes.treasury(), nodes.signer().address}
+    theirs = sum((node.usdc_of(address) for address in ours_there), Decimal(0))
     booked = Account.objects.filter(kind=Account.Kind.CLEARING, label=f"{CHAIN}{chain}").aggregate(
         total=Sum(F("debits_posted") - F("credits_posted"))
     )["total"] or Decimal(0)
@@ -209,7 +217,8 @@ def _compare_chain(chain: str) -> Iterator[Difference | None]:
         chain=chain, status__in=[DepositStatus.SEEN, DepositStatus.CONFIRMED, DepositStatus.UNMATCHED]
     ).aggregate(total=Sum("amount"))["total"] or Decimal(0)
     ours = booked + waiting
-    yield None if ours == theirs else Difference("balance", "treasury", _sum(ours, "USDC"), _sum(theirs, "USDC"))
+    difference = Difference("balance", "treasury", _sum(ours, "USDC"), _sum(theirs, "USDC"))
+    yield _look("treasury", difference if ours != theirs else None)
 
 
 def _sum(amount: Decimal, currency: str) -> str:

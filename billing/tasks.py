@@ -19,6 +19,7 @@ from billing import (
     refunds,
 )
 from billing.chain import follow
+from billing.chain.turns import turn
 from billing.payments.base import ServiceDown
 
 log = logging.getLogger(__name__)
@@ -76,16 +77,17 @@ def follow_chains() -> None:
 def check_ledger() -> None:
     """Nightly: releases what the minute's look back has missed, and reports what does not balance or is lost."""
     ledger.expire_holds(since=None, limit=10_000)
-    for problem in [*ledger.check(), *reconcile.check_clearing(), *invoice_files.check()]:
+    for problem in [*ledger.check(), *lots.check(), *reconcile.check_clearing(), *invoice_files.check()]:
         log.error("ledger: %s", problem)
 
 
 @shared_task
 def reconcile_everything() -> None:
-    """Nightly and on demand: the books against the payment services and the chains."""
-    for run in reconciliation.run_all():
-        if run.error or run.differences:
-            log.error("reconciliation of %s: %s differences %s", run.source, run.differences, run.error)
+    """Nightly and on demand: the books against the payment services and the chains; one worker at a time."""
+    with turn("reconciliation") as ours:
+        for run in reconciliation.run_all() if ours else ():
+            if run.error or run.differences:
+                log.error("reconciliation of %s: %s differences %s", run.source, run.differences, run.error)
 
 
 def _process(event_id: int) -> None:
@@ -93,3 +95,5 @@ def _process(event_id: int) -> None:
         reconcile.process_event(event_id)
     except ServiceDown as failure:
         log.warning("event %s waits: %s", event_id, failure.detail)
+    except Exception:  # it stays in the inbox; the others do not wait for it
+        log.exception("event %s", event_id)

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, plan_limits
 from accounts.actor import Actor
 from lib.clock import now
-from lib.errors import Conflict
+from lib.errors import Conflict, Forbidden
 from marketplace.providers.base import ProviderError
 from marketplace.registry import adapter_for
-from pods import lifecycle, spend_limits
+from pods import lifecycle, limits, spend_limits
 from pods.models import Placement, Pod
 from pods.states import RESTING, DesiredStatus, PodStatus, Reason, is_final
 
@@ -58,12 +58,21 @@ def start_pod(*, pod: Pod, actor: Actor) -> Pod:
         raise _not_now(pod)
     spend_limits.require_room(pod.organisation, pod.created_by, payer=pod.payer)
     with transaction.atomic():
+        _require_room_in_plan(pod)
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
         _note(pod, "pod.start", actor)
         if pod.status in RESTING:
             _renew_life(pod)
             lifecycle.switch_status(pod, PodStatus.QUEUED, reason=Reason.REQUESTED, actor=actor, exit_code=None)
     return pod
+
+
+def _require_room_in_plan(pod: Pod) -> None:
+    """A resting pod does not count; when it starts it does, like a new one. Raises Forbidden (`plan_limit`)."""
+    plan_limits.lock(pod.organisation)
+    pod.refresh_from_db(fields=["status"])
+    if pod.status in RESTING and (refusal := limits.refusal_of_next_pod(pod.organisation)):
+        raise Forbidden(refusal, code="plan_limit")
 
 
 def try_next_best(*, pod: Pod, actor: Actor) -> Pod:
@@ -73,6 +82,7 @@ def try_next_best(*, pod: Pod, actor: Actor) -> Pod:
         raise _not_now(pod)
     spend_limits.require_room(pod.organisation, pod.created_by, payer=pod.payer)
     with transaction.atomic():
+        _require_room_in_plan(pod)
         want(pod, DesiredStatus.RUNNING, reason=Reason.REQUESTED, actor=actor)
         _note(pod, "pod.try_next_best", actor)
         _renew_life(pod)

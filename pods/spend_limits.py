@@ -25,7 +25,6 @@ from pods.models import Payer, Pod, SpendLimit, Usage
 
 CURRENCY = "USD"
 ZERO = Decimal(0)
-BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def set_limit(
 def tell_of_soft_limits() -> int:
     """Tell people once a month that a soft limit is passed. Returns how many were told of."""
     waiting = SpendLimit.objects.filter(soft__isnull=False).exclude(told_at__gte=month_start())
-    return sum(_tell(limit) for limit in waiting.select_related("organisation", "person")[:BATCH])
+    return sum(_tell(limit) for limit in waiting.select_related("organisation", "person").iterator())
 
 
 def _tell(limit: SpendLimit) -> bool:

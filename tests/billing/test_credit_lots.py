@@ -16,7 +16,7 @@ from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import Organisation
+from accounts.models import AuditEntry, Organisation
 from billing import credits, ledger, lots, usage, wallet
 from billing.accounts import wallet_of
 from billing.models import CreditLot
@@ -158,6 +158,17 @@ def test_the_page_hands_on_and_says_what_is_wrong(
     assert "cannot transfer that many" in refused.content.decode()
     assert owner.client.post("/billing/credits/", {**form, "amount": "2"}).status_code == 302
     assert "3.00 credits" in owner.client.get("/billing/credits/").content.decode()
+
+
+def test_the_same_form_sent_again_with_other_words(
+    owner: Person, organisation: Organisation, operator: Organisation
+) -> None:
+    grant(organisation, "9")
+    form = {"to": operator.public_id, "amount": "2", "token": uuid4().hex}
+    assert [owner.client.post("/billing/credits/", form).status_code for _ in range(2)] == [302, 302]
+    assert AuditEntry.objects.filter(action="credits.transfer").count() == 1
+    assert owner.client.post("/billing/credits/", {**form, "amount": "3"}).status_code == 422
+    assert wallet.balances(operator)["CREDIT"] == 2
 
 
 def test_who_may_only_look_cannot_hand_on(viewer: Person, organisation: Organisation, operator: Organisation) -> None:
