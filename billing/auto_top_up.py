@@ -25,10 +25,10 @@ from accounts.models import Organisation
 from accounts.roles import Permission
 from billing import payment_methods, wallet
 from billing.lifecycle import PaymentStatus
-from billing.models import AutoTopUp, Payment
+from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
 from lib.clock import now
-from lib.errors import AppError, Invalid
+from lib.errors import AppError, Conflict, Invalid
 from lib.money import parse_amount
 from notifications.inbox import notify
 
@@ -102,21 +102,31 @@ def _charge(row: AutoTopUp) -> bool:
         tries=F("tries") + 1, tried_at=now()
     ):
         return False
-    payment = checkout.start(
-        organisation=row.organisation,
-        purpose=Payment.Purpose.TOP_UP,
-        amount=row.amount,
-        card=card,
-        off_session=True,
-        actor=actors.worker("auto-top-up"),
-        idempotency_key=f"auto-{row.tries + 1}",
-        **checkout.own_pages(),
-    )
-    if payment.status == PaymentStatus.FAILED:
+    if not _is_accepted(row, card):
         _declined(row)
         return False
     AutoTopUp.objects.filter(pk=row.pk).update(declines=0)
     return True
+
+
+def _is_accepted(row: AutoTopUp, card: PaymentMethod) -> bool:
+    """Whether neither the bank has declined the card, nor Stripe the payment itself."""
+    try:
+        payment = checkout.start(
+            organisation=row.organisation,
+            purpose=Payment.Purpose.TOP_UP,
+            amount=row.amount,
+            card=card,
+            off_session=True,
+            actor=actors.worker("auto-top-up"),
+            idempotency_key=f"auto-{row.tries + 1}",
+            **checkout.own_pages(),
+        )
+    except Conflict as refusal:
+        if refusal.code != "payment_refused":
+            raise
+        return False
+    return payment.status != PaymentStatus.FAILED
 
 
 def _declined(row: AutoTopUp) -> None:

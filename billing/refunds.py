@@ -26,11 +26,11 @@ from billing.lifecycle import (
     RefundStatus,
     SubscriptionStatus,
     switch_refund,
-    switch_subscription,
 )
 from billing.models import Payment, Refund, Subscription, Transfer
 from billing.payments import base
 from billing.payments.services import service
+from billing.subscriptions import end_at_once
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.ids import decode_id
@@ -296,7 +296,7 @@ def _end_what_was_paid(payment: Payment) -> None:
     if end > moment:
         Subscription.objects.filter(pk=subscription.pk).update(period_end=end)
     else:
-        switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=moment)
+        end_at_once(subscription)
 
 
 @transaction.atomic

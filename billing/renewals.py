@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.utils import formats
 from django.utils.translation import gettext as _
 
 from accounts import actor as actors
@@ -26,13 +27,15 @@ from billing.payments import checkout
 from billing.payments.base import Gone, Preview, Refused, RemoteInvoice, RemoteSubscription, ServiceDown
 from billing.payments.checkout import CURRENCY, Wanted, price_of
 from billing.payments.services import renewals
-from billing.subscriptions import LIVE
+from billing.subscriptions import LIVE, end_at_once
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 
 log = logging.getLogger(__name__)
 # Between the look at a preview and the yes to it.
 LONGEST_THOUGHT = timedelta(minutes=15)
+# How long a subscription may be on its way to Stripe, before another one is begun.
+BEING_BEGUN = timedelta(minutes=2)
 # Stripe's names for why somebody leaves: https://docs.stripe.com/api/subscriptions/update
 REASONS = ("too_expensive", "missing_features", "unused", "switched_service", "low_quality", "too_complex", "other")
 
@@ -67,20 +70,40 @@ def start(
     """
     amount = price_of(plan)
     if renewed_subscription(organisation) is not None:
-        raise Conflict(_("You have a plan that renews itself: change it instead."), code="already_subscribed")
+        raise _already_subscribed()
+    _check_used_up(organisation, plan)
     payment = _first_payment(organisation, Wanted("plan", amount, plan, card), actor, idempotency_key)
     if payment.status == PaymentStatus.NEW:
-        if not card.is_default:
-            payment_methods.choose_default(card, actor)
-        _drop_unpaid(payment)
-        _subscribe(payment, plan, card)
+        try:
+            _drop_unpaid(payment)
+            if not card.is_default:
+                payment_methods.choose_default(card, actor)
+            _subscribe(payment, plan, card)
+        except Conflict as refusal:
+            _abandon(payment, refusal.code)
+            raise
     return payment if payment.approve_url else checkout.complete(payment.pk)
+
+
+def _already_subscribed() -> Conflict:
+    return Conflict(_("You have a plan that renews itself: change it instead."), code="already_subscribed")
+
+
+def _check_used_up(organisation: Organisation, plan: Plan) -> None:
+    """What was paid of this plan by the month is used up first: a renewed one begins now, in its place."""
+    months = Subscription.objects.filter(organisation=organisation, plan=plan, service="", status__in=LIVE)
+    until = months.filter(period_end__gt=now()).values_list("period_end", flat=True).first()
+    if until is not None:
+        message = _("This plan is paid until %(date)s: let it renew after that day.")
+        raise Conflict(message % {"date": formats.date_format(until, "DATE_FORMAT")}, code="still_paid")
 
 
 def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
     payment = checkout.find_or_make(organisation, wanted, actor, key)
     if payment.subscription is None and payment.status == PaymentStatus.NEW and wanted.card and wanted.plan:
         with transaction.atomic():
+            Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+            _check_none_begins(payment)
             row = Subscription.objects.create(
                 organisation=organisation,
                 plan=wanted.plan,
@@ -93,12 +116,36 @@ def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key
     return payment
 
 
+def _check_none_begins(payment: Payment) -> None:
+    """Two at once, in two windows: the later one finds out what has become of the other when it is at Stripe."""
+    young = Subscription.objects.filter(created_at__gt=now() - BEING_BEGUN, service_ref="").exclude(service="")
+    waiting = young.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
+    if waiting.exclude(payments=payment).exists():
+        raise Conflict(_("A plan is being begun right now: look again in a moment."), code="in_progress")
+
+
 def _drop_unpaid(payment: Payment) -> None:
-    """Who begins anew does not want to pay for what they left at the bank's page."""
+    """Who begins anew does not want to pay for what they left at the bank's page, unless they have paid it meanwhile."""
     waiting = Subscription.objects.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
     for row in waiting.exclude(service_ref="").exclude(payments=payment):
-        renewals(row.service).end(row.service_ref)
-        switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
+        sync(row)
+        if row.status == SubscriptionStatus.PENDING:
+            renewals(row.service).end(row.service_ref)
+            sync(row)
+            if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end
+                log.error("subscription %s was paid for while it was dropped", row.public_id)
+        if row.status in LIVE:
+            raise _already_subscribed()
+
+
+def _abandon(payment: Payment, reason: str) -> None:
+    """Nothing of it has come to Stripe, or Stripe has refused it: another one may be begun at once."""
+    payment.refresh_from_db()
+    if payment.status == PaymentStatus.NEW:
+        switch_payment(payment, PaymentStatus.FAILED, reason=reason)
+    begun = payment.subscription
+    if payment.status == PaymentStatus.FAILED and begun is not None and begun.status == SubscriptionStatus.PENDING:
+        switch_subscription(begun, SubscriptionStatus.ENDED, ended_at=now())
 
 
 def _subscribe(payment: Payment, plan: Plan, card: PaymentMethod) -> None:
@@ -137,8 +184,8 @@ def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None)
         return Offer(plan, at, nothing, amount, subscription.period_end)
     remote = renewals(subscription.service)
     if subscription.next_plan is not None:  # nothing of a month was sold at the price that waits
-        remote.change_next(running, _price_ref(subscription, subscription.plan))
         Subscription.objects.filter(pk=subscription.pk).update(next_plan=None)
+        remote.change_next(running, _price_ref(subscription, subscription.plan))
     shown = remote.preview(running, _price_ref(subscription, plan), at=at)
     return Offer(plan, at, shown, amount, subscription.period_end)
 
@@ -187,12 +234,15 @@ def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -
 
 
 def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> None:
-    """The price changes at Stripe at once, for the invoices to come; what was paid stays until then."""
-    renewals(subscription.service).change_next(_running(subscription), _price_ref(subscription, plan))
+    """The price changes at Stripe at once, for the invoices to come; what was paid stays until then.
+
+    Written first: should the call be lost, `sync` makes it again.
+    """
     with transaction.atomic():
         later = None if plan.pk == subscription.plan_id else plan
         Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
         audit.record(subscription.organisation_id, actor, "subscription.change", subscription, {"plan": plan.pk})
+    renewals(subscription.service).change_next(_running(subscription), _price_ref(subscription, plan))
 
 
 def cancel(subscription: Subscription, *, reason: str, comment: str, actor: Actor) -> None:
@@ -200,7 +250,10 @@ def cancel(subscription: Subscription, *, reason: str, comment: str, actor: Acto
     if reason not in REASONS:
         message = _("Choose a reason.")
         raise Invalid(message, fields={"reason": [message]})
-    if subscription.status != SubscriptionStatus.ACTIVE:
+    sync(subscription)
+    if subscription.status == SubscriptionStatus.ENDED:
+        return
+    if subscription.status == SubscriptionStatus.PAST_DUE:
         _end(subscription, reason, comment, actor)
         return
     renewals(subscription.service).end_with_period(subscription.service_ref, True, comment=comment, feedback=reason)
@@ -217,9 +270,10 @@ def resume(subscription: Subscription, *, actor: Actor) -> None:
 
 def _end(subscription: Subscription, reason: str, comment: str, actor: Actor) -> None:
     """Of a month that is not paid there is nothing left to wait for."""
-    _remember_end(subscription, False, reason, comment, actor)
-    subscription.refresh_from_db()
-    switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now())
+    with transaction.atomic():
+        if not end_at_once(subscription):
+            raise Conflict(_("The plan has just changed: look at it again."), code="changed")
+        _remember_end(subscription, False, reason, comment, actor)
     renewals(subscription.service).end(subscription.service_ref)
 
 
@@ -256,10 +310,27 @@ def sync(subscription: Subscription) -> RemoteInvoice | None:
     elif running.ends_with_period != subscription.cancel_at_period_end and running.state == "active":
         Subscription.objects.filter(pk=subscription.pk).update(cancel_at_period_end=running.ends_with_period)
         subscription.refresh_from_db()
+    _agree_on_next(subscription, running)
     return next((invoice for invoice in invoices if invoice.state == "open" and invoice.tried), None)
 
 
+def _agree_on_next(subscription: Subscription, running: RemoteSubscription) -> None:
+    """What is renewed at Stripe is what we have promised, also after a lost answer."""
+    following = subscription.next_plan or subscription.plan
+    if subscription.status != SubscriptionStatus.ACTIVE or not running.settled or running.plan == following.pk:
+        return
+    if running.state != "active":
+        return
+    try:
+        renewals(subscription.service).change_next(running, _price_ref(subscription, following))
+    except (Refused, Gone) as refusal:
+        log.error("subscription %s is renewed as another plan: %s", subscription.public_id, refusal)
+
+
 def _book(subscription: Subscription, running: RemoteSubscription, invoice: RemoteInvoice) -> None:
+    if not invoice.order_ref:  # paid from a balance, or marked as paid: an empty reference is that of any new payment
+        log.error("subscription %s: %s was paid without an order", subscription.public_id, invoice.ref)
+        return
     found = Payment.objects.filter(service=subscription.service, order_ref=invoice.order_ref).first()
     payment = found or _payment_for(subscription, running, invoice)
     if payment is None or payment.status in {PaymentStatus.CAPTURED, PaymentStatus.FAILED}:
@@ -275,8 +346,9 @@ def _payment_for(subscription: Subscription, running: RemoteSubscription, invoic
         asked = Payment.objects.filter(subscription=subscription, status=PaymentStatus.NEW, order_ref="")
         return next((row for row in asked if row.public_id == invoice.reference), None)
     subscription.refresh_from_db()
-    plan = subscription.next_plan or subscription.plan
-    if invoice.reason != "subscription_cycle" or (running.plan, running.currency) != (plan.pk, CURRENCY):
+    known_plans = [row for row in (subscription.next_plan, subscription.plan) if row is not None]
+    plan = next((row for row in known_plans if row.pk == running.plan), None)
+    if invoice.reason != "subscription_cycle" or plan is None or running.currency != CURRENCY:
         log.error("subscription %s: an invoice that nobody expects, %s", subscription.public_id, invoice.ref)
         return None
     card = payment_methods.default_of(subscription.organisation) or subscription.method

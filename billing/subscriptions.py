@@ -5,6 +5,7 @@ What a service renews goes on by `continue_paid`, called for each invoice that i
 
 from __future__ import annotations
 
+import logging
 from calendar import monthrange
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,9 @@ from accounts.models import Organisation
 from billing.lifecycle import SubscriptionStatus, switch_subscription
 from billing.models import Payment, Plan, Subscription
 from lib.clock import now
+from lib.leases import hint
 
+log = logging.getLogger(__name__)
 LIVE = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
 
 
@@ -29,17 +32,23 @@ def a_month_after(moment: datetime) -> datetime:
 def begin_month(organisation: Organisation, plan: Plan) -> Subscription:
     """A paid month of `plan`: added to the running one of the same plan, else from now on in place of the other.
 
+    What a service renews is not prolonged, since the service ends it when it likes: the month follows it as a row of its
+    own, and the service is told to stop.
+
     Called inside the transaction that books the payment, which holds the organisation's row.
     """
     moment = now()
     running = Subscription.objects.filter(organisation=organisation, status=SubscriptionStatus.ACTIVE).first()
+    carried = moment
     if running and running.period_end and running.period_end > moment and running.plan_id == plan.pk:
-        Subscription.objects.filter(pk=running.pk).update(period_end=a_month_after(running.period_end))
-        running.refresh_from_db()
-        return running
+        if not running.service:
+            Subscription.objects.filter(pk=running.pk).update(period_end=a_month_after(running.period_end))
+            running.refresh_from_db()
+            return running
+        carried = running.period_end
     _end_running(organisation)
     fresh = Subscription.objects.create(organisation=organisation, plan=plan, status=SubscriptionStatus.PENDING)
-    period = {"period_start": moment, "period_end": a_month_after(moment)}
+    period = {"period_start": carried, "period_end": a_month_after(carried)}
     switch_subscription(fresh, SubscriptionStatus.ACTIVE, **period)
     return fresh
 
@@ -50,7 +59,9 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
     Called inside the transaction that books the payment, which holds the organisation's row.
     """
     if subscription.status == SubscriptionStatus.ENDED:
-        return  # what came in for it is a person's to give back
+        # What came in for it is a person's to give back.
+        log.error("payment %s was collected for a plan that had ended", payment.public_id)
+        return
     if subscription.status == SubscriptionStatus.PENDING:
         _end_running(payment.organisation)
     newer = subscription.period_end is None or (payment.paid_until and payment.paid_until > subscription.period_end)
@@ -68,7 +79,16 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
 def _end_running(organisation: Organisation) -> None:
     running = Subscription.objects.filter(organisation=organisation, status__in=LIVE)
     for row in running:
-        switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
+        end_at_once(row)
+
+
+def end_at_once(subscription: Subscription) -> bool:
+    """Before its time is over. A service that renews it is told so at the next look, which is now."""
+    if not switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now()):
+        return False
+    if subscription.service:
+        hint(Subscription, subscription.pk)
+    return True
 
 
 def end_lapsed() -> int:

@@ -28,7 +28,7 @@ from billing.lifecycle import PaymentStatus, switch_payment
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
-from billing.subscriptions import begin_month, continue_paid
+from billing.subscriptions import LIVE, begin_month, continue_paid
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
@@ -76,12 +76,22 @@ def start(
     if not 1 <= len(idempotency_key) <= 120:
         raise Invalid(_("The idempotency key is not valid."))
     sum_ = price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
+    if purpose == Payment.Purpose.PLAN:
+        _check_not_renewed(organisation, idempotency_key)
     payment = find_or_make(organisation, Wanted(purpose, sum_, plan, card), actor, idempotency_key)
     if payment.status == PaymentStatus.NEW:
         _order(payment, return_url, cancel_url, off_session=off_session)
     if payment.method_id and not payment.approve_url:
         return complete(payment.pk)
     return payment
+
+
+def _check_not_renewed(organisation: Organisation, key: str) -> None:
+    """A month that is paid beside a plan that renews itself would be paid twice. What has begun goes on."""
+    begun = Payment.objects.filter(organisation=organisation, idempotency_key=key).exclude(status=PaymentStatus.NEW)
+    renewed = Subscription.objects.filter(organisation=organisation, status__in=LIVE, cancel_at_period_end=False)
+    if renewed.exclude(service="").exists() and not begun.exists():
+        raise Conflict(_("Your plan renews itself: change or cancel it instead."), code="renews_already")
 
 
 def _order(payment: Payment, return_url: str, cancel_url: str, *, off_session: bool) -> None:

@@ -12,7 +12,7 @@ from freezegun import freeze_time
 
 from billing import auto_top_up, ledger, payment_methods, reconcile, wallet
 from billing.accounts import wallet_of
-from billing.models import AutoTopUp, Payment
+from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
 from notifications.models import Notification
 from tests.billing.money import faulty, fund, leg, opening
@@ -67,6 +67,16 @@ def test_three_refusals_switch_it_off(owner: Person, stripe: str, card: str) -> 
     assert (row.is_on, row.declines, Payment.objects.count(), usd(row)) == (False, 3, 3, Decimal(0))
     told = Notification.objects.filter(kind="wallet.auto_top_up_off", user=owner.user)
     assert told.count() == 1
+
+
+def test_a_payment_that_stripe_refuses_counts_too(owner: Person, stripe: str) -> None:
+    row = switch_on(owner)
+    PaymentMethod.objects.update(ref="pm_nobody")
+    for hour in range(5):
+        with freeze_time(START + timedelta(hours=hour)):
+            assert auto_top_up.keep_wallets_filled() == 0
+    row.refresh_from_db()
+    assert (row.is_on, row.declines, Payment.objects.count()) == (False, 3, 3)
 
 
 def test_without_a_card_it_is_off(owner: Person, stripe: str) -> None:
