@@ -14,7 +14,7 @@ from billing import ledger
 from billing.accounts import Kind, account_of, wallet_of
 from billing.ledger import Leg, Overdraft, transfer_id
 from billing.lifecycle import DepositStatus, WithdrawalStatus, switch_deposit
-from billing.models import Account, Deposit, Withdrawal
+from billing.models import Account, Deposit, Transfer, Withdrawal
 from lib.clock import now
 
 CURRENCY = "USDC"
@@ -29,19 +29,12 @@ def clearing(chain: str) -> Account:
 
 
 def credit(deposit: Deposit, *, reason: str = "") -> None:
-    """In the caller's transaction, which holds the deposit's row: the organisation's wallet gets the sum."""
+    """In the caller's transaction, which holds the deposit's row: the organisation's wallet gets the sum.
+
+    One that was taken back and has come again first settles what the wallet lacked then.
+    """
     assert deposit.organisation is not None
-    leg = Leg(
-        id=_deposit_id(deposit),
-        debit=clearing(deposit.chain).pk,
-        credit=wallet_of(deposit.organisation, CURRENCY).pk,
-        amount=deposit.amount,
-        currency=CURRENCY,
-        source_type="deposit",
-        source_id=str(deposit.pk),
-        memo=deposit.public_id,
-    )
-    ledger.post([leg])
+    ledger.post(_credit(deposit, deposit.organisation))
     switch_deposit(deposit, DepositStatus.CREDITED, reason=reason, credited_at=now())
 
 
@@ -102,6 +95,36 @@ def expected_clearing() -> dict[tuple[str, str], Decimal]:
     return dict(sums)
 
 
+def _credit(deposit: Deposit, organisation: Organisation) -> list[Leg]:
+    owed = _owed_since_reversal(deposit)
+    payees = (
+        (_deposit_id(deposit), Kind.WALLET, deposit.amount - owed),
+        (transfer_id("deposit", deposit.pk, deposit.round, "owed"), Kind.OWED_TO_US, owed),
+    )
+    return [
+        Leg(
+            id=id_,
+            debit=clearing(deposit.chain).pk,
+            credit=account_of(organisation, kind, CURRENCY).pk,
+            amount=amount,
+            currency=CURRENCY,
+            source_type="deposit",
+            source_id=str(deposit.pk),
+            memo=deposit.public_id,
+        )
+        for id_, kind, amount in payees
+        if amount
+    ]
+
+
+def _owed_since_reversal(deposit: Deposit) -> Decimal:
+    """What the wallet lacked when the deposit was last taken back."""
+    if not deposit.round:
+        return ZERO
+    reversal = Transfer.objects.filter(pk=_reversal_id(deposit, deposit.round - 1, "owed")).first()
+    return reversal.amount if reversal else ZERO
+
+
 def _reversal(deposit: Deposit, organisation: Organisation, from_wallet: Decimal) -> list[Leg]:
     owed = deposit.amount - from_wallet
     payers = (
@@ -110,7 +133,7 @@ def _reversal(deposit: Deposit, organisation: Organisation, from_wallet: Decimal
     )
     return [
         Leg(
-            id=transfer_id("deposit", deposit.pk, "reversal", deposit.round, step),
+            id=_reversal_id(deposit, deposit.round, step),
             debit=account.pk,
             credit=clearing(deposit.chain).pk,
             amount=amount,
@@ -122,6 +145,10 @@ def _reversal(deposit: Deposit, organisation: Organisation, from_wallet: Decimal
         for step, account, amount in payers
         if amount
     ]
+
+
+def _reversal_id(deposit: Deposit, round_: int, step: str) -> UUID:
+    return transfer_id("deposit", deposit.pk, "reversal", round_, step)
 
 
 def _deposit_id(deposit: Deposit) -> UUID:

@@ -7,9 +7,11 @@ second: `billing.chain.nodes` does it when a node is first needed, and nothing e
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, Literal
 
 from eth_typing import ChecksumAddress, HexStr
@@ -31,6 +33,10 @@ MAX_BYTES = 4 * 1024 * 1024
 DECIMALS = 6
 UNIT = Decimal(1).scaleb(-DECIMALS)
 BLOCKS_PER_CALL = 1000  # what public nodes allow for eth_getLogs
+# How nodes say that eth_getLogs found too much; no code of an error is agreed on.
+TOO_MUCH = re.compile(
+    r"more than \d+ results|too many (results|logs)|response size|(response|range) (is )?too large", re.I
+)
 SPARE_GAS = 4  # a quarter more than estimated
 ABI: list[dict[str, Any]] = [
     {
@@ -73,6 +79,10 @@ class WrongChain(ChainDown):
     code = "wrong_chain"
 
 
+class TooMuch(ChainDown):
+    """The answer is larger than the node gives, or than we take: ask for less."""
+
+
 class Provider(JSONBaseProvider):
     """JSON-RPC over `lib.http`."""
 
@@ -86,6 +96,8 @@ class Provider(JSONBaseProvider):
         answer = http.call(
             SERVICE, "POST", self._url, headers=headers, raw=body, timeout_s=TIMEOUT_S, max_bytes=MAX_BYTES
         )
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise TooMuch(f"{method}: the node answered {answer.status}")
         if not answer.ok:
             raise ChainDown(f"{method}: the node answered {answer.status}")
         return self.decode_rpc_response(answer.body)
@@ -100,8 +112,20 @@ def asking(what: str) -> Iterator[None]:
         raise
     except ContractLogicError as error:
         raise Reverted(str(error.message or error)[:200]) from error
-    except (http.HttpFailed, Web3Exception, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ChainDown(f"{what}: {type(error).__name__} {error}"[:300]) from error
+    except (http.HttpFailed, Web3RPCError) as error:
+        raise (TooMuch if _is_too_much(error) else ChainDown)(_detail(what, error)) from error
+    except (Web3Exception, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ChainDown(_detail(what, error)) from error
+
+
+def _detail(what: str, error: Exception) -> str:
+    return f"{what}: {type(error).__name__} {error}"[:300]
+
+
+def _is_too_much(error: http.HttpFailed | Web3RPCError) -> bool:
+    if isinstance(error, http.HttpFailed):
+        return error.reason == "too_large"
+    return TOO_MUCH.search(error.message) is not None
 
 
 class Node:
@@ -139,17 +163,22 @@ class Node:
             return Web3.to_hex(block["hash"])
 
     def transfers_to(self, treasury: str, first: int, last: int) -> Iterator[Log]:
-        """Token transfers to the treasury in blocks `first` to `last`, asked for in pieces."""
-        for start in range(first, last + 1, BLOCKS_PER_CALL):
-            end = min(last, start + BLOCKS_PER_CALL - 1)
-            with asking("logs"):
-                found = self._token.events.Transfer().get_logs(
-                    from_block=start, to_block=end, argument_filters={"to": _checked(treasury)}
-                )
-                logs = [self._read(entry) for entry in found]
-            for entry in logs:
-                if entry is not None and entry.recipient == treasury and start <= entry.block_number <= end:
-                    yield entry
+        """Token transfers to the treasury in blocks `first` to `last`, asked for in pieces.
+
+        Anybody can send thousands of empty ones: where they are too many for one answer, the pieces become smaller.
+        """
+        start, blocks = first, BLOCKS_PER_CALL
+        while start <= last:
+            end = min(last, start + blocks - 1)
+            try:
+                logs = self._transfers_in_blocks(treasury, start, end)
+            except TooMuch:
+                if start == end:
+                    raise
+                blocks = (end - start + 1) // 2
+                continue
+            yield from logs
+            start, blocks = end + 1, min(2 * blocks, BLOCKS_PER_CALL)
 
     def receipt(self, tx_hash: str) -> Receipt | None:
         """None while no block that the node knows holds the transaction."""
@@ -203,6 +232,18 @@ class Node:
                 self._web3.eth.send_raw_transaction(HexStr(raw))
             except Web3RPCError as error:
                 log.info("chain %s: the node says %s", self.network.slug, error.message)
+
+    def _transfers_in_blocks(self, treasury: str, first: int, last: int) -> list[Log]:
+        with asking("logs"):
+            found = self._token.events.Transfer().get_logs(
+                from_block=first, to_block=last, argument_filters={"to": _checked(treasury)}
+            )
+            logs = [self._read(entry) for entry in found]
+        return [
+            entry
+            for entry in logs
+            if entry is not None and entry.recipient == treasury and first <= entry.block_number <= last
+        ]
 
     def _transfers_in(self, receipt: TxReceipt) -> Iterator[Log]:
         for entry in receipt["logs"]:

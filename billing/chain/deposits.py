@@ -50,9 +50,10 @@ def scan(chain: str) -> None:
         _remember(chain, entry)
     block_hash = cache(node.block_hash)  # many deposits may share a block
     for deposit in _to_look_at(chain, head):
-        if block_hash(deposit.block_number) == deposit.block_hash:
+        there = block_hash(deposit.block_number)
+        if there == deposit.block_hash:
             _advance(deposit, head)
-        elif deposit.block_number <= head.number:  # else it is known from a node that was ahead of this one
+        elif there is not None:  # a node that is behind has no block there, which says nothing
             _vanish(deposit)
     ChainCursor.objects.filter(chain=chain).update(
         block_number=last, finalized_number=head.finalized, checked_at=now(), last_error=""
@@ -175,6 +176,8 @@ def _vanish(deposit: Deposit) -> None:
     A transaction that was mined again with another number of its log is another deposit: this one is gone.
     """
     for node in nodes.nodes_of(deposit.chain):
+        if node.block_hash(deposit.block_number) in {None, deposit.block_hash}:
+            return  # this one does not say that it is gone
         receipt = node.receipt(deposit.tx_hash)
         if receipt is not None and _is_in(receipt, deposit):
             return  # in a block that the next scan will read; or the nodes do not agree

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from billing.chain.links import parse_address
 from billing.chain.networks import network_of
 from billing.chain.signer import KeyFileSigner, Signer
 
@@ -44,5 +45,5 @@ def _signer(key_file: str) -> Signer:
 
 
 def treasury() -> str:
-    """Where deposits go."""
-    return settings.CHAIN_TREASURY or signer().address
+    """Where deposits go, in the spelling in which addresses are compared."""
+    return parse_address(settings.CHAIN_TREASURY) if settings.CHAIN_TREASURY else signer().address

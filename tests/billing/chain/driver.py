@@ -98,6 +98,10 @@ class Chain:
         fees = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11)}
         self.send({"from": MINTER, "to": TOKEN, "data": call_data("pause(bool)", on), **fees})
 
+    def shorten(self, blocks: int) -> None:
+        """The last blocks are gone, and nothing has taken their place."""
+        self.call("anvil_rollback", blocks)
+
     def reorg(self, depth: int, *kept: str) -> None:
         """Other blocks in place of the last `depth`; the first of them has only the transactions `kept` of the old."""
         raw = [[self.call("eth_getRawTransactionByHash", tx_hash), 0] for tx_hash in kept]

@@ -230,3 +230,48 @@ def test_many_at_once(chain: Chain, treasury: str, payer: Wallet, organisation: 
     scan()
     assert Deposit.objects.filter(status="credited").count() == 5
     assert usdc(organisation) == Decimal("5.50")
+
+
+def test_shortened_chain_is_waited_for(chain: Chain, treasury: str, payer: Wallet, organisation: Organisation) -> None:
+    """That a node has no block at the height says nothing; another block there does."""
+    deposit = credited(chain, payer, treasury, "5")
+    chain.shorten(4)
+    scan()
+    deposit.refresh_from_db()
+    assert (deposit.status, usdc(organisation)) == ("credited", Decimal(5))
+    chain.finalize()
+    scan()
+    deposit.refresh_from_db()
+    assert (deposit.status, usdc(organisation)) == ("reversed", ZERO)
+    assert check_clearing() == []
+
+
+@pytest.mark.parametrize(("spent", "left"), [("0", "25"), ("20", "5"), ("25", "0")])
+def test_taken_back_and_come_again_settles_what_was_owed(
+    chain: Chain, treasury: str, payer: Wallet, organisation: Organisation, spent: str, left: str
+) -> None:
+    deposit = credited(chain, payer, treasury, "25")
+    if Decimal(spent):
+        ledger.post([leg(wallet_of(organisation, "USDC"), opening("USDC"), spent, currency="USDC")])
+    raw = chain.call("eth_getRawTransactionByHash", deposit.tx_hash)
+    chain.reorg(4)
+    chain.mine()
+    scan()
+    deposit.refresh_from_db()
+    assert deposit.status == "reversed"
+    assert chain.call("eth_sendRawTransaction", raw) == deposit.tx_hash
+    chain.finalize()
+    scan()
+    deposit.refresh_from_db()
+    assert (deposit.status, deposit.round, usdc(organisation)) == ("credited", 1, Decimal(left))
+    owed = account_of(organisation, Account.Kind.OWED_TO_US, "USDC")
+    assert owed.debits_posted == owed.credits_posted == Decimal(spent)
+    assert check_clearing() == []
+
+
+def test_treasury_in_any_spelling(chain: Chain, payer: Wallet, organisation: Organisation, settings: Any) -> None:
+    treasury = Wallet().address
+    settings.CHAIN_TREASURY = treasury.lower()
+    assert nodes.treasury() == treasury
+    credited(chain, payer, treasury, "7")
+    assert usdc(organisation) == 7

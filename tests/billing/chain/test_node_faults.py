@@ -18,6 +18,7 @@ import requests
 from accounts.models import Organisation
 from billing import wallet
 from billing.chain import deposits, follow, networks, nodes
+from billing.chain.client import MAX_BYTES
 from billing.chain.facts import ChainDown
 from billing.models import ChainAlarm, ChainCursor, Deposit
 from lib.clock import now
@@ -29,12 +30,16 @@ MADE_UP = "0x" + "ab" * 32
 
 @dataclass
 class Proxy:
-    """Passes calls on to the chain, and gives what `lie(method, result)` makes of the answers."""
+    """Passes calls on to the chain, save what `refuse(call)` answers, and gives what `lie(method, result)` makes of it."""
 
     upstream: str
     lie: Lie = field(default=lambda method, result: result)
+    refuse: Callable[[dict[str, Any]], dict[str, Any] | None] = field(default=lambda call: None)
 
     def answer(self, raw: bytes) -> bytes:
+        refusal = self.refuse(json.loads(raw))
+        if refusal is not None:
+            return json.dumps(refusal).encode()
         body = requests.post(self.upstream, data=raw, headers={"Content-Type": "application/json"}, timeout=20).json()
         if "result" in body:
             body["result"] = self.lie(json.loads(raw)["method"], body["result"])
@@ -168,6 +173,69 @@ def test_it_lags(
     cursor = ChainCursor.objects.get()
     assert (cursor.block_number, usdc(organisation)) == (old.block_number, Decimal(5))
     nodes._connect.cache_clear()
+
+
+def test_it_lags_behind_a_credited_deposit(
+    chain: Chain, proxy: Proxy, treasury: str, payer: Wallet, organisation: Organisation, settings: Any
+) -> None:
+    """One of the machines behind the node's address has not seen the last blocks; there is no other node to ask."""
+    settings.CHAINS = {"sandbox": settings.CHAINS["sandbox"][:1]}
+    deposit = paid(chain, payer, treasury)
+
+    def not_there_yet(method: str, result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and result and result["number"] == hex(deposit.block_number):
+            return None
+        return {"eth_getLogs": [], "eth_getTransactionReceipt": None}.get(method, result)
+
+    proxy.lie = not_there_yet
+    scan()
+    proxy.lie = lambda method, result: result
+    scan()
+    deposit.refresh_from_db()
+    assert (deposit.status, deposit.round, usdc(organisation)) == ("credited", 0, Decimal(5))
+    assert not ChainAlarm.objects.exists()
+
+
+@pytest.mark.parametrize("refusal", ["rpc", "bytes"])
+def test_it_has_too_many_logs_for_one_answer(
+    chain: Chain, proxy: Proxy, treasury: str, payer: Wallet, organisation: Organisation, refusal: str
+) -> None:
+    """Anybody can send thousands of empty transfers to the treasury."""
+    scan()
+    asked: list[int] = []
+
+    def refuse(call: dict[str, Any]) -> dict[str, Any] | None:
+        if call["method"] != "eth_getLogs":
+            return None
+        [wanted] = call["params"]
+        asked.append(int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) + 1)
+        if asked[-1] == 1:
+            return None
+        if refusal == "bytes":
+            return {"jsonrpc": "2.0", "id": call["id"], "result": "0" * (MAX_BYTES + 1)}
+        error = {"code": -32005, "message": "query returned more than 10000 results"}
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+
+    proxy.refuse = refuse
+    chain.pay(payer, treasury, "5")
+    chain.finalize()
+    scan()
+    assert usdc(organisation) == 5
+    assert asked[0] > 1
+
+
+def test_it_is_slow_with_logs(db: None, chain: Chain, proxy: Proxy) -> None:
+    """Asking again for less would only keep it busier."""
+    asked: list[str] = []
+
+    def refuse(call: dict[str, Any]) -> dict[str, Any] | None:
+        asked.append(call["method"])
+        error = {"code": -32000, "message": "request timed out"}
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error} if call["method"] == "eth_getLogs" else None
+
+    proxy.refuse = refuse
+    scan_fails()
+    assert asked.count("eth_getLogs") == 1
 
 
 def scan_fails() -> None:
