@@ -31,5 +31,7 @@ def follow(chain: str) -> None:
         if not ours:
             return
         withdrawals.queue_due(chain)
-        deposits.scan(chain)
-        sending.send_due(chain)
+        try:
+            deposits.scan(chain)
+        finally:  # what comes in does not keep what goes out waiting
+            sending.send_due(chain)

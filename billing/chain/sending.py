@@ -50,13 +50,15 @@ def send_due(chain: str) -> None:
 
 
 def _sign_first(node: Node, withdrawal: Withdrawal) -> bool:
-    """Give it a nonce, sign, store, commit; then send. False when the chain would refuse it at present."""
+    """Give it a nonce, sign, store, commit; then send. False when nothing can be sent at present."""
     address = nodes.signer().address
     try:
         data, gas = node.transfer(sender=address, to=withdrawal.address, amount=withdrawal.amount)
     except Reverted as refusal:
+        # It concerns this one, such as a recipient whom the token has barred: those behind it do not wait for it.
         _wait(withdrawal, str(refusal))
-        return False
+        raise_alarm(withdrawal.chain, ChainAlarm.Kind.STUCK, withdrawal, f"the token would refuse it: {refusal}")
+        return True
     fees = node.fees()
     if node.wei_of(address) < gas * fees.max_fee_wei:
         _wait(withdrawal, "no_gas")
@@ -65,7 +67,7 @@ def _sign_first(node: Node, withdrawal: Withdrawal) -> bool:
     attempt = _store(withdrawal, number=1, nonce=_next_nonce(node, address), data=data, gas=gas, fees=fees)
     if attempt is not None:
         _broadcast(node, withdrawal, attempt)
-    return attempt is not None
+    return True  # also when it was called off meanwhile
 
 
 def _next_nonce(node: Node, address: str) -> int:
@@ -168,6 +170,11 @@ def _finish(withdrawal: Withdrawal, attempt: WithdrawalAttempt, receipt: Receipt
 
 def _replace(node: Node, withdrawal: Withdrawal, stuck: WithdrawalAttempt) -> None:
     """The same nonce for a higher fee: of both only one can be mined."""
+    if withdrawal.signer != nodes.signer().address:
+        # The nonce is the old key's: what the new one signed with it could be paid beside it.
+        raise_alarm(withdrawal.chain, ChainAlarm.Kind.STUCK, withdrawal, "signed by a key that is no longer ours")
+        _broadcast(node, withdrawal, stuck)
+        return
     if stuck.number >= MOST_ATTEMPTS:
         raise_alarm(withdrawal.chain, ChainAlarm.Kind.STUCK, withdrawal, f"{stuck.number} attempts")
         _broadcast(node, withdrawal, stuck)
