@@ -13,14 +13,17 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import audit
+from accounts.access import require_person
 from accounts.actor import Actor
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from billing.chain.networks import Network, configured
+from billing.chain.notices import tell
 from billing.models import LinkedWallet, LinkNonce
 from lib.clock import now
-from lib.errors import Conflict, Forbidden, Invalid
+from lib.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from siwe import SiweMessage
@@ -33,11 +36,10 @@ def new_message(*, organisation: Organisation, address: str, network: Network, a
     """What the wallet is to sign within five minutes. Raises Invalid for what is no address, Forbidden for programs."""
     from siwe import ISO8601Datetime, SiweMessage, generate_nonce
 
+    person = require_person(actor)
     address = parse_address(address)
-    if actor.user is None:
-        raise Forbidden(_("A wallet is linked by a person."))
     nonce = LinkNonce.objects.create(
-        nonce=generate_nonce(), organisation=organisation, user=actor.user, expires_at=now() + NONCE_LIFE
+        nonce=generate_nonce(), organisation=organisation, user=person, expires_at=now() + NONCE_LIFE
     )
     message = SiweMessage(
         domain=_domain(),
@@ -57,10 +59,12 @@ def new_message(*, organisation: Organisation, address: str, network: Network, a
 def link(*, organisation: Organisation, message: str, signature: str, actor: Actor) -> LinkedWallet:
     """The organisation's wallet whose key signed the message. The nonce is spent, whether the signature is good or not.
 
-    Raises Invalid for a message that is not ours, or not signed by its address; Conflict for a wallet of another's.
+    Raises Invalid for a message that is not ours, or not signed by its address; Conflict for a wallet of another's,
+    Forbidden for programs.
     """
+    person = require_person(actor)
     parsed = _parse(message)
-    _spend(parsed.nonce, organisation, actor)
+    _spend(parsed.nonce, organisation, person)
     _verify(parsed, signature)
     own = LinkedWallet.objects.filter(organisation=organisation, address=parsed.address, unlinked_at=None).first()
     if own is not None:
@@ -69,6 +73,7 @@ def link(*, organisation: Organisation, message: str, signature: str, actor: Act
         with transaction.atomic():
             wallet = LinkedWallet.objects.create(organisation=organisation, address=parsed.address)
             audit.record(organisation.pk, actor, "wallet.link", wallet, {"address": wallet.address})
+            _tell(wallet)
     except IntegrityError:
         message_ = _("This wallet is linked to another organisation.")
         raise Conflict(message_, code="wallet_taken") from None
@@ -106,6 +111,18 @@ def forget_nonces() -> int:
     return deleted
 
 
+def _tell(wallet: LinkedWallet) -> None:
+    """The wait before money can be withdrawn to it begins now."""
+    tell(
+        wallet.organisation,
+        kind="wallet.linked",
+        title=gettext_lazy("A wallet was linked"),
+        body=wallet.address,
+        mail="wallet_linked",
+        context={"wallet": wallet, "from": now() + settings.WITHDRAWAL_DELAY},
+    )
+
+
 def _bad_address(message: str) -> Invalid:
     return Invalid(message, code="bad_address", fields={"address": [message]})
 
@@ -126,11 +143,11 @@ def _parse(message: str) -> SiweMessage:
         raise Invalid(words, code="bad_message", fields={"message": [words]}) from None
 
 
-def _spend(nonce: str, organisation: Organisation, actor: Actor) -> None:
+def _spend(nonce: str, organisation: Organisation, person: User) -> None:
     """One UPDATE, so that of two requests at once one finds nothing."""
     moment = now()
     fitting = LinkNonce.objects.filter(
-        nonce=nonce, organisation=organisation, user=actor.user, used_at=None, expires_at__gt=moment
+        nonce=nonce, organisation=organisation, user=person, used_at=None, expires_at__gt=moment
     )
     if not fitting.update(used_at=moment):
         words = _("This message has expired or was used. Ask for a new one.")

@@ -7,35 +7,32 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min, Q, QuerySet, Sum
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation, User
-from accounts.roles import Permission, Role
 from billing.chain import books, nodes
 from billing.chain.links import parse_address
 from billing.chain.networks import Network
+from billing.chain.notices import tell
 from billing.lifecycle import WithdrawalStatus, switch_withdrawal
 from billing.models import LinkedWallet, Withdrawal
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
 from lib.money import parse_amount
-from notifications.inbox import notify
-from notifications.mail import send
 
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)  # of one withdrawal
 LARGEST_PER_DAY = Decimal(25_000)  # of an organisation, in any 24 hours
 DAY = timedelta(hours=24)
-APPROVAL_ABOVE = Decimal(2_500)  # staff look at what is more
-READERS = (Role.OWNER, Role.BILLING)
+APPROVAL_ABOVE = Decimal(2_500)  # in a day without staff; they look at what goes beyond
 NOT_PAID = (WithdrawalStatus.CANCELLED, WithdrawalStatus.FAILED)
 
 
@@ -122,9 +119,14 @@ def _check_day(organisation: Organisation, amount: Decimal) -> None:
         raise Invalid(words, code="daily_limit", fields={"amount": [words]})
 
 
-def _sum_of_day(organisation: Organisation) -> Decimal:
-    recent = _paid_or_open(organisation).filter(created_at__gt=now() - DAY)
+def _sum_of_day(organisation: Organisation, **which: Any) -> Decimal:
+    recent = _paid_or_open(organisation).filter(created_at__gt=now() - DAY, **which)
     return recent.aggregate(total=Sum("amount"))["total"] or Decimal(0)
+
+
+def _unapproved_of_day(organisation: Organisation) -> Decimal:
+    """What staff have not looked at: a large sum in small pieces is a large sum."""
+    return _sum_of_day(organisation, approved_at=None)
 
 
 def _paid_or_open(organisation: Organisation) -> QuerySet[Withdrawal]:
@@ -149,7 +151,7 @@ def _make(organisation: Organisation, network: Network, to: str, amount: Decimal
         amount=amount,
         status=WithdrawalStatus.WAITING,
         not_before=known + settings.WITHDRAWAL_DELAY,
-        needs_approval=amount > APPROVAL_ABOVE,
+        needs_approval=_unapproved_of_day(organisation) + amount > APPROVAL_ABOVE,
         idempotency_key=key,
     )
     books.hold(withdrawal)
@@ -161,17 +163,11 @@ def _make(organisation: Organisation, network: Network, to: str, amount: Decimal
 
 
 def _tell(withdrawal: Withdrawal, network: Network) -> None:
-    """In the page and by mail, in the same transaction: the wait of a new address is worth something only to who knows."""
-    organisation, url = withdrawal.organisation, reverse("billing:usdc")
-    notify(
-        organisation,
+    tell(
+        withdrawal.organisation,
         kind="withdrawal.requested",
         title=gettext_lazy("A withdrawal of USDC was requested"),
         body=f"{withdrawal.amount:f} USDC → {withdrawal.address}",
-        url=url,
-        permission=Permission.SEE_BILLING,
+        mail="withdrawal",
+        context={"withdrawal": withdrawal, "network": network},
     )
-    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
-    context = {"withdrawal": withdrawal, "network": network, "url": settings.PUBLIC_URL + url}
-    for address in sorted(set(readers.values_list("email", flat=True))):
-        send(address, "billing/mail/withdrawal", context)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from siwe import SiweMessage
 
+from accounts.roles import Permission
 from billing.models import LinkedWallet, LinkNonce
 from lib.clock import now
+from notifications.models import Notification
 from tests.billing.chain.driver import Wallet
 from tests.people import Caller, Person
 
@@ -117,4 +120,30 @@ def test_without_a_chain_it_says_so(owner: Person, settings: Any) -> None:
     page = owner.client.get("/billing/usdc/")
     assert page.status_code == 200
     assert b"not set up on this installation" in page.content
-    assert b"0x" not in page.content, "no address that nobody watches"
+    assert not re.search(rb"0x[0-9a-fA-F]{40}", page.content), "no address that nobody watches"
+
+
+def test_not_for_programs(owner: Person, wallet: Wallet) -> None:
+    """An API key acts for its maker, who is not there to sign."""
+    scopes = [Permission.SEE_BILLING, Permission.MANAGE_BILLING]
+    made = owner.api("post", "auth/api-keys", {"name": "ci", "scopes": scopes})
+    key = {"X-API-Key": made.json()["key"]}
+    message = message_for(owner, wallet)
+    signed = {"message": message, "signature": wallet.sign(message)}
+    for route, body in (("nonce", {"chain": "sandbox", "address": wallet.address}), ("link", signed)):
+        assert refusal(Caller().api("post", f"wallets/{route}", body, headers=key)) == "forbidden"
+    assert not LinkedWallet.objects.exists()
+
+
+def test_owners_are_told(
+    owner: Person, billing_member: Person, viewer: Person, wallet: Wallet, settings: Any, mailoutbox: list[Any]
+) -> None:
+    """The wait before money can be withdrawn to the wallet begins now; linking it again begins none."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    for _ in range(2):
+        message = message_for(owner, wallet)
+        assert send(owner, message, wallet.sign(message)).status_code == 201
+    assert sorted(mail.to[0] for mail in mailoutbox) == sorted([owner.user.email, billing_member.user.email])
+    assert all(wallet.address in mail.body and "/billing/usdc/" in mail.body for mail in mailoutbox)
+    told = Notification.objects.filter(kind="wallet.linked", body=wallet.address)
+    assert {row.user for row in told} >= {owner.user, billing_member.user}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,11 @@ from django.db import connection
 
 from accounts.models import Organisation
 from billing import ledger, wallet
-from billing.chain import nodes, sending, withdrawals
+from billing.chain import follow, nodes, sending, withdrawals
 from billing.chain.client import Node
 from billing.chain.facts import ChainDown
 from billing.chain.networks import NETWORKS
-from billing.models import ChainAlarm, Withdrawal, WithdrawalAttempt
+from billing.models import ChainAlarm, ChainCursor, Withdrawal, WithdrawalAttempt
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from tests.billing.chain.driver import Chain, Wallet
@@ -305,3 +306,77 @@ def test_nonce_used_by_somebody_else(chain: Chain, owner: Person, staff: Person,
     assert (again(withdrawal).status, ChainAlarm.objects.get().kind) == ("sent", "stuck")
     sending.give_up(withdrawal, actor=staff.actor)
     assert (again(withdrawal).status, held(rich)) == ("failed", (Decimal(20000), Decimal(0)))
+
+
+def test_key_was_changed_while_one_was_on_its_way(
+    chain: Chain, owner: Person, rich: Organisation, settings: Any, tmp_path: Path
+) -> None:
+    """The nonce is the old key's: nothing is signed with it by the new one, and what was sent is sent again."""
+    to = Wallet().address
+    with chain.mining_stopped():
+        withdrawal = ask(owner, to)
+        turn()
+        chain.call("anvil_dropTransaction", withdrawal.attempts.get().tx_hash)
+        settings.CHAIN_KEY_FILE = tmp_path / "next_key"
+        for _ in range(2):
+            WithdrawalAttempt.objects.update(sent_at=now() - timedelta(minutes=4))
+            turn()
+        assert withdrawal.attempts.count() == 1
+        assert ChainAlarm.objects.get().kind == "stuck"
+        chain.mine()
+    chain.finalize()
+    turn()
+    assert (again(withdrawal).status, chain.usdc_of(to)) == ("done", Decimal(100))
+
+
+def test_one_that_the_token_refuses_keeps_no_other_waiting(chain: Chain, owner: Person, rich: Organisation) -> None:
+    """As to a recipient whom the token has barred; here it is more than the treasury has."""
+    treasury = Wallet(account=nodes.signer()._account)  # type: ignore[attr-defined]
+    chain.pay(treasury, Wallet().address, "19900")
+    refused, payable = ask(owner, Wallet().address, "101"), ask(owner, Wallet().address, "100", key="k2")
+    for _ in range(2):
+        turn()
+    assert (again(refused).status, again(payable).status) == ("queued", "sent")
+    alarm = ChainAlarm.objects.get()
+    assert (alarm.kind, alarm.subject) == ("stuck", refused.public_id)
+
+
+def test_called_off_in_between_keeps_no_other_waiting(
+    chain: Chain, owner: Person, rich: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ask(owner, Wallet().address), ask(owner, Wallet().address, key="k2")
+    transfer = Node.transfer
+
+    def call_off(node: Node, **what: Any) -> tuple[str, int]:
+        if again(first).status == "queued":
+            withdrawals.cancel(first, actor=owner.actor)
+        return transfer(node, **what)
+
+    monkeypatch.setattr(Node, "transfer", call_off)
+    turn()
+    assert (again(first).status, again(second).status) == ("cancelled", "sent")
+
+
+def test_deposits_that_cannot_be_read_keep_none_waiting(
+    chain: Chain, owner: Person, rich: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ChainDown("no logs today")
+
+    withdrawal = ask(owner, Wallet().address)
+    monkeypatch.setattr(Node, "transfers_to", fail)
+    follow.follow_chains()
+    assert again(withdrawal).status == "sent"
+    assert ChainCursor.objects.get().last_error == "no logs today"
+
+
+def test_large_sum_in_small_pieces_waits_for_staff(owner: Person, staff: Person, rich: Organisation) -> None:
+    to = Wallet().address
+    assert not ask(owner, to, "2500", key="k1").needs_approval
+    over = ask(owner, to, "1", key="k2")
+    assert over.needs_approval
+    Withdrawal.objects.update(created_at=now() - timedelta(hours=25))
+    assert not ask(owner, to, "2000", key="k3").needs_approval
+    seen = ask(owner, to, "3000", key="k4")
+    withdrawals.approve(seen, person=staff.user, actor=staff.actor)
+    assert not ask(owner, to, "500", key="k5").needs_approval, "what staff have seen does not count"
