@@ -19,7 +19,6 @@ from accounts.requests import Request
 from accounts.roles import Permission
 from lib.errors import AppError
 from pods import spend_limits
-from pods.models import SpendLimit
 
 AMOUNT = {"inputmode": "decimal", "autocomplete": "off", "size": "8"}
 
@@ -43,7 +42,7 @@ def show_limits(request: Request) -> HttpResponse:
         if sent.is_valid() and _save(request, organisation, sent):
             return redirect("console:limits")
     context = {
-        "rows": [_row(organisation, limit, sent) for limit in spend_limits.limits_of(organisation)],
+        "rows": [_row(standing, sent) for standing in spend_limits.standings(organisation)],
         "may_set": Permission.MANAGE_BILLING in permissions_of(request.actor, organisation.pk),
     }
     return render(request, "console/limits.html", context, status=422 if sent else 200)
@@ -64,9 +63,9 @@ def _save(request: Request, organisation: Organisation, form: LimitForm) -> bool
     return True
 
 
-def _row(organisation: Organisation, limit: SpendLimit, sent: LimitForm | None) -> dict[str, Any]:
-    member = organisation.memberships.get(user=limit.person).public_id if limit.person else ""
-    spent = spend_limits.spent(organisation, limit.person)
+def _row(standing: spend_limits.Standing, sent: LimitForm | None) -> dict[str, Any]:
+    limit, spent = standing.limit, standing.spent
+    member = standing.member.public_id if standing.member else ""
     form = LimitForm(
         initial={"member": member, "soft": _plain(limit.soft), "hard": _plain(limit.hard)}, auto_id=f"id_%s_{member}"
     )

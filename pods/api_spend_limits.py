@@ -37,8 +37,7 @@ class LimitIn(Schema):
     hard: Decimal | None = None
 
 
-def show_limit(limit: SpendLimit) -> dict[str, Any]:
-    spent = spend_limits.spent(limit.organisation, limit.person)
+def show_limit(limit: SpendLimit, spent: Decimal) -> dict[str, Any]:
     return {
         "member": limit.person.email if limit.person else None,
         "soft": None if limit.soft is None else money_json(limit.soft, spend_limits.CURRENCY),
@@ -51,7 +50,7 @@ def show_limit(limit: SpendLimit) -> dict[str, Any]:
 def list_limits(request: Request) -> dict[str, Any]:
     """Monthly limits of the organisation and its members, with what was spent from the wallet since the month began."""
     organisation = current_organisation(request.actor, Permission.SEE_BILLING)
-    return {"items": [show_limit(limit) for limit in spend_limits.limits_of(organisation)]}
+    return {"items": [show_limit(standing.limit, standing.spent) for standing in spend_limits.standings(organisation)]}
 
 
 @router.put("wallets/limits", response=LimitOut)
@@ -62,4 +61,4 @@ def set_limit(request: Request, body: LimitIn) -> dict[str, Any]:
     limit = spend_limits.set_limit(
         organisation=organisation, person=person, soft=body.soft, hard=body.hard, actor=request.actor
     )
-    return show_limit(limit)
+    return show_limit(limit, spend_limits.spent(organisation, person))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Organisation, User
+from accounts.models import Member, Organisation, User
 from accounts.roles import Permission
 from lib.clock import now
 from lib.errors import Conflict, Invalid, NotFound
 from lib.money import parse_amount
 from notifications.inbox import notify
-from pods.models import Payer, Pod, SpendLimit, Usage
+from pods.models import Payer, SpendLimit, Usage
 
 CURRENCY = "USD"
 ZERO = Decimal(0)
@@ -47,11 +47,16 @@ def month_start() -> datetime:
 
 def spent(organisation: Organisation, person: User | None = None) -> Decimal:
     """From the wallet, since the month began; by the pods of one person when one is named."""
-    pods = Pod.objects.filter(organisation=organisation)
+    rows = _usage(organisation)
     if person is not None:
-        pods = pods.filter(created_by=person)
-    rows = Usage.objects.filter(placement__pod__in=pods, payer=Payer.WALLET, currency=CURRENCY)
-    return rows.filter(started_at__gte=month_start()).aggregate(total=Sum("amount"))["total"] or ZERO
+        rows = rows.filter(placement__pod__created_by=person)
+    return rows.aggregate(total=Sum("amount"))["total"] or ZERO
+
+
+def _usage(organisation: Organisation) -> QuerySet[Usage]:
+    """What counts: paid from the wallet since the month began."""
+    rows = Usage.objects.filter(placement__pod__organisation=organisation, payer=Payer.WALLET, currency=CURRENCY)
+    return rows.filter(started_at__gte=month_start())
 
 
 def room_for(organisation: Organisation, person: User | None, *, payer: str) -> Room | None:
@@ -75,14 +80,30 @@ def require_room(organisation: Organisation, person: User | None, *, payer: str)
         raise Conflict(room.message, code="limit_reached", fields={"payer": [room.message]})
 
 
-def limits_of(organisation: Organisation) -> list[SpendLimit]:
-    """The organisation's own first, then one for each member; those that nobody has set are empty."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A limit with what was spent of it in this month. No member: the whole organisation."""
+
+    member: Member | None
+    limit: SpendLimit
+    spent: Decimal
+
+
+def standings(organisation: Organisation) -> list[Standing]:
+    """The organisation's own first, then one for each member; limits that nobody has set are empty."""
     stored = {limit.person_id: limit for limit in SpendLimit.objects.filter(organisation=organisation)}
-    people: list[User | None] = [None]
-    people += [member.user for member in organisation.memberships.select_related("user").order_by("user__email")]
+    rows = _usage(organisation).values_list("placement__pod__created_by").annotate(total=Sum("amount"))
+    by_person = dict(rows.order_by())
+
+    def stand(member: Member | None, spent: Decimal) -> Standing:
+        person = member.user if member else None
+        limit = stored.get(person.pk if person else None) or SpendLimit(organisation=organisation, person=person)
+        return Standing(member, limit, spent)
+
+    members = organisation.memberships.select_related("user").order_by("user__email")
     return [
-        stored.get(person.pk if person else None) or SpendLimit(organisation=organisation, person=person)
-        for person in people
+        stand(None, sum(by_person.values(), ZERO)),
+        *(stand(member, by_person.get(member.user_id, ZERO)) for member in members),
     ]
 
 
