@@ -44,15 +44,11 @@ def pay_at_paypal(page: Page) -> None:
     page.get_by_role("button", name="Approve").click()
 
 
-@pytest.mark.browser
-def test_from_landing_to_receipt(page: Page, site: Site) -> None:
-    email = f"ana-{uuid.uuid4().hex[:8]}@example.com"
-
+def choose_plan(page: Page, site: Site, email: str) -> None:
     page.goto(site.url)
     expect(page.locator("table tbody tr").first).to_be_visible()
     page.get_by_role("link", name="Plans").first.click()
     page.get_by_role("link", name="Choose Pro").click()
-
     page.get_by_label("Name").fill("Ana Paredes")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Country").select_option("EC")
@@ -65,7 +61,8 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     page.get_by_label("Number").fill("1710034065")
     page.get_by_role("button", name=re.compile("Pay")).click()
 
-    pay_at_paypal(page)
+
+def activate(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
     key = read_mail(page, site, r"act_[\w-]{20,}")
     page.goto(f"{site.url}/activate/")
@@ -76,11 +73,8 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Activate").click()
     page.wait_for_url("**/ready/", timeout=40 * SECOND)
 
-    page.get_by_role("link", name="Watch it live").click()
-    pod_url = page.url
-    step = wait_for_step(page, 5)
-    assert wait_for_step(page, step + 5) > step
 
+def top_up(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/billing/top-up/")
     page.get_by_label("Another amount").fill("25.00")
     page.get_by_label("PayPal").check()
@@ -88,6 +82,9 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     pay_at_paypal(page)
     expect(page.get_by_text("$25.00").first).to_be_visible()
 
+
+def kill_process(page: Page, pod_url: str) -> None:
+    """And see it come back from where it was."""
     page.goto(pod_url)
     before = wait_for_step(page, 30)
     page.get_by_role("link", name=re.compile("Kill its process")).click()
@@ -99,6 +96,8 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     page.goto(pod_url)
     expect(page.locator("#pod-side").get_by_text("Restarts")).to_be_visible()
 
+
+def end_pod(page: Page, pod_url: str) -> None:
     page.get_by_role("link", name=re.compile("^Stop")).click()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#pod .status").first).to_have_text("Stopped", timeout=30 * SECOND)
@@ -110,6 +109,22 @@ def test_from_landing_to_receipt(page: Page, site: Site) -> None:
     expect(page.locator("#pod .status").first).to_have_text("Terminated", timeout=60 * SECOND)
     page.goto(f"{pod_url}?tab=billing")
     expect(page.get_by_text("Signed receipt").first).to_be_visible()
+
+
+@pytest.mark.browser
+def test_from_landing_to_receipt(page: Page, site: Site) -> None:
+    choose_plan(page, site, f"ana-{uuid.uuid4().hex[:8]}@example.com")
+    pay_at_paypal(page)
+    activate(page, site)
+
+    page.get_by_role("link", name="Watch it live").click()
+    pod_url = page.url
+    step = wait_for_step(page, 5)
+    assert wait_for_step(page, step + 5) > step
+
+    top_up(page, site)
+    kill_process(page, pod_url)
+    end_pod(page, pod_url)
 
     site.manage("check_ledger")
     site.manage("check_audit")
