@@ -14,6 +14,8 @@ from lib.errors import AppError
 
 SubscriptionState = Literal["waiting", "active", "past_due", "ended"]
 InvoiceState = Literal["paid", "open", "other"]
+# `returned`: it had left, and has come back since.
+PayoutState = Literal["pending", "paid", "failed", "returned"]
 OrderStatus = Literal["open", "approved", "completed", "voided"]
 # `refunded`: it was completed, and some or all of it went back since.
 CaptureStatus = Literal["completed", "pending", "declined", "refunded"]
@@ -165,6 +167,38 @@ class Preview:
     lines: tuple[tuple[str, Decimal], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NewPayout:
+    """Money of ours for an owner. `reference` is our payout; `destination`, what the service knows the owner by."""
+
+    reference: str
+    destination: str
+    amount: Decimal
+    currency: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePayout:
+    """`reason` is the service's own name for why it failed or came back."""
+
+    ref: str
+    reference: str
+    state: PayoutState
+    amount: Decimal
+    currency: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PayeeAccount:
+    """An owner's account at the service. `missing` are the service's names of what it still wants to know of them."""
+
+    ref: str
+    ready: bool
+    missing: tuple[str, ...] = ()
+
+
 class Service(Protocol):
     """All calls go out: none inside a transaction. Each raises ServiceDown; those that change take a `request_id`,
     by which the service knows a repetition."""
@@ -251,3 +285,26 @@ class SubscriptionService(Protocol):
 
     def collect(self, invoice_ref: str, *, card_ref: str, request_id: str) -> None:
         """Try the card for an open invoice. Raises Refused."""
+
+
+class PayoutService(Protocol):
+    """Pays owners. All calls go out, and raise ServiceDown."""
+
+    def send_payout(self, payout: NewPayout) -> RemotePayout:
+        """Once for each `reference`, however often and however much later it is asked for. Raises Refused."""
+
+    def fetch_payout(self, ref: str) -> RemotePayout:
+        """Raises Gone."""
+
+
+class PayeeService(Protocol):
+    """Knows the owners themselves: asks them who they are, before it pays them. All calls go out: ServiceDown."""
+
+    def open_payee(self, *, reference: str, email: str, country: str, request_id: str) -> str:
+        """The service's name of a new account. Raises Refused, such as for a country that it does not pay."""
+
+    def onboarding_url(self, ref: str, *, return_url: str, refresh_url: str) -> str:
+        """A page of the service, good once and for minutes. Raises Gone."""
+
+    def fetch_payee(self, ref: str) -> PayeeAccount:
+        """Raises Gone."""
