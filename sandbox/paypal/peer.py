@@ -72,10 +72,10 @@ class PaypalPeer(Peer):
 
     async def open(self) -> None:
         await super().open()
-        self._webhooks.open()
+        self._webhooks.deliveries.open()
 
     async def close(self) -> None:
-        await self._webhooks.close()
+        await self._webhooks.deliveries.close()
         await super().close()
 
     def guard(self, handler: Handler) -> Handler:
@@ -264,7 +264,7 @@ class PaypalPeer(Peer):
 
     async def resend_event(self, request: Request) -> Response:
         event = self._event(request)
-        self._webhooks.resend(event["id"])
+        self._webhooks.deliveries.enqueue(event["id"])
         return Json(event, 202)
 
     def _event(self, request: Request) -> Document:
@@ -274,10 +274,10 @@ class PaypalPeer(Peer):
         return event
 
     async def show_webhooks(self, _request: Request) -> Response:
-        return Json({**self._webhooks.knobs, "deliveries": self._webhooks.deliveries()})
+        return Json({**self._webhooks.deliveries.knobs, "deliveries": self._webhooks.deliveries.all()})
 
     async def set_webhooks(self, request: Request) -> Response:
-        wrong = self._webhooks.set_knobs(await read_object(request, bad=BAD_KNOB))
+        wrong = self._webhooks.deliveries.set_knobs(await read_object(request, bad=BAD_KNOB))
         return Json({"error": wrong}, 400) if wrong else await self.show_webhooks(request)
 
 

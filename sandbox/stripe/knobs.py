@@ -48,7 +48,7 @@ class Knobs:
         return local(turned)
 
     async def show_webhooks(self, _request: Request) -> Response:
-        return Json({**self._world.webhooks.knobs, "deliveries": self._world.webhooks.deliveries()})
+        return Json({**self._world.webhooks.knobs, "deliveries": self._world.webhooks.all()})
 
     async def set_webhooks(self, request: Request) -> Response:
         wrong = self._world.webhooks.set_knobs(await read_object(request, bad=BAD_KNOB))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from stripe import api_version as API_VERSION
 
+from sandbox.deliveries import Deliveries
 from sandbox.peer import Options, Peer
 from sandbox.store import Document, Store
 from sandbox.stripe import (
@@ -41,7 +42,7 @@ from sandbox.stripe.forms import Tree, decode
 from sandbox.stripe.knobs import Knobs
 from sandbox.stripe.table import Endpoint
 from sandbox.stripe.visits import Visits
-from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.webhooks import signed_with
 from sandbox.stripe.world import Call, Cause, World
 from sandbox.wire import LARGEST_BODY, Json
 
@@ -85,7 +86,8 @@ def build(options: Options, store: Store) -> Peer:
 class StripePeer(Peer):
     def __init__(self, options: Options, store: Store) -> None:
         super().__init__(options, store)
-        self._webhooks = Webhooks(store, target=options.webhook_url, secret=options.stripe_webhook_secret)
+        sign = signed_with(options.stripe_webhook_secret)
+        self._webhooks = Deliveries(store, target=options.webhook_url, sign=sign)
         self.world = World(store, self._webhooks, options.url)
 
     def routes(self) -> Sequence[Route]:

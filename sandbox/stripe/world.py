@@ -9,10 +9,10 @@ from typing import Any
 
 from stripe import api_version as API_VERSION
 
+from sandbox.deliveries import Deliveries
 from sandbox.store import Document, Store
 from sandbox.stripe.documents import differences, new_id, shown
 from sandbox.stripe.errors import missing
-from sandbox.stripe.webhooks import Webhooks
 
 ACCOUNT = "acct_1SandboxPlatform"
 CLOCK = "test_helpers.test_clock"
@@ -29,7 +29,7 @@ class Cause:
 @dataclass
 class World:
     store: Store
-    webhooks: Webhooks
+    webhooks: Deliveries
     url: str
     cause: Cause = field(default_factory=Cause)
 
