@@ -1,11 +1,11 @@
-"""Saved cards, customers at payment services and automatic top-ups, for staff to see."""
+"""Saved cards, customers at payment services, automatic top-ups and alerts of balances, for staff to see."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from billing.models import AutoTopUp, PaymentMethod, ServiceCustomer
+from billing.models import AutoTopUp, BalanceAlert, PaymentMethod, ServiceCustomer
 
 
 @admin.register(PaymentMethod)
@@ -27,7 +27,15 @@ class ServiceCustomerAdmin(ReadOnlyAdmin):
 
 @admin.register(AutoTopUp)
 class AutoTopUpAdmin(ReadOnlyAdmin):
-    list_display = ("organisation", "is_on", "threshold", "amount", "alert_below", "tried_at", "declines")
+    list_display = ("organisation", "is_on", "threshold", "amount", "tried_at", "declines")
     list_filter = ("is_on",)
+    search_fields = ("organisation__name",)
+    list_select_related = ("organisation",)
+
+
+@admin.register(BalanceAlert)
+class BalanceAlertAdmin(ReadOnlyAdmin):
+    list_display = ("organisation", "currency", "below", "told_at", "watches_runway", "runway_level")
+    list_filter = ("currency",)
     search_fields = ("organisation__name",)
     list_select_related = ("organisation",)

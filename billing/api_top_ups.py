@@ -1,4 +1,4 @@
-"""Routes of the automatic top-up and the low-balance alert."""
+"""Routes of the automatic top-up and the alerts of balances."""
 
 from __future__ import annotations
 
@@ -21,26 +21,24 @@ class AutoTopUpIn(Schema):
     is_on: bool
     threshold: Decimal | None = None
     amount: Decimal | None = None
-    alert_below: Decimal | None = None
 
 
 class AutoTopUpOut(Schema):
     is_on: bool
     threshold: Money | None
     amount: Money | None
-    alert_below: Money | None
     tried_at: datetime | None
 
 
 def show(row: AutoTopUp) -> dict[str, Any]:
-    sums = {name: getattr(row, name) for name in ("threshold", "amount", "alert_below")}
+    sums = {name: getattr(row, name) for name in ("threshold", "amount")}
     shown = {name: None if value is None else money_json(value, "USD") for name, value in sums.items()}
     return {"is_on": row.is_on, "tried_at": row.tried_at, **shown}
 
 
 @router.get("wallets/auto-top-up", response=AutoTopUpOut)
 def read_auto_top_up(request: Request) -> dict[str, Any]:
-    """Below which balance the default card pays in how much, and below which you are told."""
+    """Below which balance the default card pays in how much."""
     return show(auto_top_up.settings_of(access.organisation_to_see(request.actor)))
 
 

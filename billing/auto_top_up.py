@@ -1,4 +1,4 @@
-"""A wallet that fills itself from the default card, and a word in time when it runs low.
+"""A wallet that fills itself from the default card.
 
 Once an hour at most; after three refusals in a row it is switched off, and people are told. The number of the try is the
 key of its payment, so that a crash at any point charges once.
@@ -16,7 +16,6 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django_stubs_ext import StrOrPromise
 
 from accounts import actor as actors
 from accounts import audit
@@ -49,7 +48,6 @@ def change(
     is_on: bool,
     threshold: Decimal | str | None,
     amount: Decimal | str | None,
-    alert_below: Decimal | str | None,
     actor: Actor,
 ) -> AutoTopUp:
     """Raises Invalid beside the field; a saved card is needed to switch it on."""
@@ -57,14 +55,11 @@ def change(
         "is_on": is_on,
         "threshold": _optional(threshold, "threshold"),
         "amount": None if amount in (None, "") else checkout.check_top_up(amount),
-        "alert_below": _optional(alert_below, "alert_below"),
     }
     if is_on:
         _check_complete(organisation, columns)
     with transaction.atomic():
-        row, _made = AutoTopUp.objects.update_or_create(
-            organisation=organisation, defaults={**columns, "declines": 0, "alerted_at": None}
-        )
+        row, _made = AutoTopUp.objects.update_or_create(organisation=organisation, defaults={**columns, "declines": 0})
         about = {name: None if value is None else str(value) for name, value in columns.items()}
         audit.record(organisation.pk, actor, "auto_top_up.change", organisation, about)
     return row
@@ -72,14 +67,13 @@ def change(
 
 def keep_wallets_filled() -> int:
     """Look at the wallets of all who have asked for it. Returns how many were charged for."""
-    asked = AutoTopUp.objects.filter(Q(is_on=True) | Q(alert_below__isnull=False)).select_related("organisation")
+    asked = AutoTopUp.objects.filter(is_on=True).select_related("organisation")
     return sum(_look(row) for row in asked.iterator())
 
 
 def _look(row: AutoTopUp) -> bool:
     available = wallet.balance(row.organisation, checkout.CURRENCY).available
-    _alert(row, available)
-    if not row.is_on or row.threshold is None or available >= row.threshold:
+    if row.threshold is None or available >= row.threshold:
         return False
     try:
         return _charge(row)
@@ -139,23 +133,13 @@ def _declined(row: AutoTopUp) -> None:
 @transaction.atomic
 def _switch_off(row: AutoTopUp) -> None:
     if AutoTopUp.objects.filter(pk=row.pk, is_on=True).update(is_on=False):
-        _tell(row.organisation, "auto_top_up_off", gettext_lazy("The automatic top-up is off: the card did not pay"))
-
-
-@transaction.atomic
-def _alert(row: AutoTopUp, available: Decimal) -> None:
-    """Once each time that it falls below, not at each look."""
-    same = AutoTopUp.objects.filter(pk=row.pk)
-    if row.alert_below is None or available >= row.alert_below:
-        if row.alerted_at is not None:
-            same.update(alerted_at=None)
-    elif same.filter(alerted_at=None).update(alerted_at=now()):
-        _tell(row.organisation, "low_balance", gettext_lazy("Your wallet is running low"), f"${available:.2f}")
-
-
-def _tell(organisation: Organisation, kind: str, title: StrOrPromise, body: str = "") -> None:
-    url = reverse("billing:auto_top_up")
-    notify(organisation, kind=f"wallet.{kind}", title=title, body=body, url=url, permission=Permission.SEE_BILLING)
+        notify(
+            row.organisation,
+            kind="wallet.auto_top_up_off",
+            title=gettext_lazy("The automatic top-up is off: the card did not pay"),
+            url=reverse("billing:auto_top_up"),
+            permission=Permission.SEE_BILLING,
+        )
 
 
 def _optional(amount: Decimal | str | None, field: str) -> Decimal | None:

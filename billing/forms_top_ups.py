@@ -1,4 +1,4 @@
-"""The form of the automatic top-up. Its errors come from the domain, beside their fields."""
+"""The forms of the automatic top-up and of alerts. Their errors come from the domain, beside their fields."""
 
 from __future__ import annotations
 
@@ -17,4 +17,3 @@ class AutoTopUpForm(forms.Form):
     is_on = forms.BooleanField(label=_("Top up automatically with the default card"), required=False)
     threshold = _sum(_("When the wallet has less than, USD"), "20.00")
     amount = _sum(_("Pay in, USD"), "50.00")
-    alert_below = _sum(_("Tell us when the wallet has less than, USD"), "10.00")

@@ -1,4 +1,4 @@
-"""The page of the automatic top-up and the low-balance alert."""
+"""The pages of the automatic top-up and of the alerts of balances."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def show(request: Request) -> HttpResponse:
 
 
 def _initial(row: AutoTopUp) -> dict[str, object]:
-    sums = {name: getattr(row, name) for name in ("threshold", "amount", "alert_below")}
+    sums = {name: getattr(row, name) for name in ("threshold", "amount")}
     return {"is_on": row.is_on, **{name: "" if value is None else f"{value:.2f}" for name, value in sums.items()}}

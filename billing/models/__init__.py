@@ -1,5 +1,6 @@
 """Money: accounts and transfers, plans and subscriptions, payments, credits. Only domain modules write here."""
 
+from billing.models.alerts import BalanceAlert
 from billing.models.chain import (
     ChainAlarm,
     ChainCursor,
@@ -21,6 +22,7 @@ from billing.models.top_ups import AutoTopUp
 __all__ = [
     "Account",
     "AutoTopUp",
+    "BalanceAlert",
     "BillingDetails",
     "ChainAlarm",
     "ChainCursor",

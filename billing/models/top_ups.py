@@ -9,17 +9,15 @@ from accounts.models import Organisation
 
 
 class AutoTopUp(models.Model):
-    """Below `threshold` the default card pays `amount` in; below `alert_below` people are told. Empty: neither."""
+    """Below `threshold` the default card pays `amount` in."""
 
     organisation = models.OneToOneField(Organisation, on_delete=models.CASCADE, related_name="auto_top_up")
     is_on = models.BooleanField(_("on"), default=False)
     threshold = models.DecimalField(_("below, USD"), max_digits=20, decimal_places=6, null=True, blank=True)
     amount = models.DecimalField(_("pay in, USD"), max_digits=20, decimal_places=6, null=True, blank=True)
-    alert_below = models.DecimalField(_("tell us below, USD"), max_digits=20, decimal_places=6, null=True, blank=True)
     tries = models.PositiveIntegerField(default=0)  # counts on for ever: each is the key of one payment
     tried_at = models.DateTimeField(_("last tried"), null=True, blank=True)
     declines = models.PositiveSmallIntegerField(_("declined in a row"), default=0)
-    alerted_at = models.DateTimeField(_("last told"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("automatic top-up")

@@ -15,12 +15,12 @@ from billing.accounts import wallet_of
 from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
 from notifications.models import Notification
-from tests.billing.money import faulty, fund, leg, opening
+from tests.billing.money import faulty, leg, opening
 from tests.billing.stripe import ASKS, FAILS_LATER, GOOD, save_card
 from tests.people import Person
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
-BODY = {"is_on": True, "threshold": "20.00", "amount": "50.00", "alert_below": "10.00"}
+BODY = {"is_on": True, "threshold": "20.00", "amount": "50.00"}
 
 
 @pytest.fixture(autouse=True)
@@ -102,26 +102,9 @@ def test_a_lost_answer_charges_once(owner: Person, stripe: str) -> None:
     assert usd(row) == 50
 
 
-def test_low_balance_is_told_once_each_time(owner: Person, stripe: str) -> None:
-    assert owner.organisation is not None
-    body = {"is_on": False, "alert_below": "10.00"}
-    assert owner.api("put", "wallets/auto-top-up", body).json()["alert_below"]["amount"] == "10.000000"
-    told = Notification.objects.filter(kind="wallet.low_balance", user=owner.user)
-    for _ in range(2):
-        auto_top_up.keep_wallets_filled()
-    assert told.count() == 1
-    fund(owner.organisation, "15")
-    auto_top_up.keep_wallets_filled()
-    spend(AutoTopUp.objects.get(), "6")
-    for _ in range(2):
-        auto_top_up.keep_wallets_filled()
-    assert told.count() == 2
-    assert not Payment.objects.exists()
-
-
 def test_by_page(owner: Person, member: Person, stripe: str) -> None:
     page = "/billing/auto-top-up/"
-    form: dict[str, Any] = {"is_on": "on", "threshold": "20", "amount": "50", "alert_below": ""}
+    form: dict[str, Any] = {"is_on": "on", "threshold": "20", "amount": "50"}
     assert owner.client.post(page, form).status_code == 422  # no card yet
     save_card(owner)
     assert owner.client.post(page, form).status_code == 302
@@ -138,7 +121,7 @@ def test_by_page(owner: Person, member: Person, stripe: str) -> None:
         {"amount": None},
         {"threshold": "-1"},
         {"threshold": None},
-        {"alert_below": "NaN"},
+        {"threshold": "NaN"},
         {"is_on": "maybe"},
     ],
 )
