@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -180,7 +180,7 @@ class NewPayout:
 
 @dataclass(frozen=True, slots=True)
 class RemotePayout:
-    """`reason` is the service's own name for why it failed or came back."""
+    """`reason` is the service's own name for why it failed or came back; `returned`, how much of the sum has."""
 
     ref: str
     reference: str
@@ -188,6 +188,7 @@ class RemotePayout:
     amount: Decimal
     currency: str
     reason: str = ""
+    returned: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,13 @@ class Service(Protocol):
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
         """Raises BadSignature for what the service did not send."""
+
+
+class ListingService(Protocol):
+    """Lists what it has, so that money which only the service knows of is found. All calls go out: ServiceDown."""
+
+    def orders_since(self, moment: datetime, *, until: datetime | None = None) -> Iterator[Order]:
+        """All orders that were made from `moment` on, and before `until`; whoever made them, in any state."""
 
 
 class CardService(Service, Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from billing.payments.base import Service, SubscriptionService
+from billing.payments.base import ListingService, PayeeService, PayoutService, Service, SubscriptionService
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from lib.errors import AppError
@@ -61,6 +61,36 @@ def renewals(slug: str) -> SubscriptionService:
     from billing.payments.stripe.renewals import StripeRenewals
 
     return StripeRenewals(_stripe_client())
+
+
+def payouts(slug: str) -> PayoutService:
+    """What pays owners. Raises KeyError for a service that does not, NotConfigured."""
+    makers: dict[str, Callable[[], PayoutService]] = {STRIPE: _stripe_payouts}
+    return makers[slug]()
+
+
+def payees(slug: str) -> PayeeService:
+    """What asks owners who they are, before it pays them. Raises KeyError for a service that does not, NotConfigured."""
+    if slug != STRIPE:
+        raise KeyError(slug)
+    from billing.payments.stripe.connect import StripePayees
+
+    return StripePayees(_stripe_client())
+
+
+def listing(slug: str) -> ListingService:
+    """What lists all that a service has of ours. Raises KeyError for a service that does not, NotConfigured."""
+    if slug != STRIPE:
+        raise KeyError(slug)
+    from billing.payments.stripe.listing import StripeListing
+
+    return StripeListing(_stripe_client())
+
+
+def _stripe_payouts() -> PayoutService:
+    from billing.payments.stripe.connect import StripePayouts
+
+    return StripePayouts(_stripe_client())
 
 
 def _stripe() -> Stripe:

@@ -64,7 +64,7 @@ class Stripe:
     def capture(self, order_ref: str, *, request_id: str) -> Order:
         intent = understand(lambda: plain(self._api.payment_intents.retrieve(order_ref, EXPAND)))
         if intent["status"] != "requires_confirmation":
-            return understand(lambda: _read_intent(intent))
+            return understand(lambda: read_intent(intent))
         how = _confirmation(intent)
         try:
             return self._intent(lambda: self._api.payment_intents.confirm(order_ref, how, once(request_id)))
@@ -114,7 +114,7 @@ class Stripe:
             return  # it was let go before
 
     def _intent(self, call: Any) -> Order:
-        return understand(lambda: _read_intent(plain(call())))
+        return understand(lambda: read_intent(plain(call())))
 
 
 def _intent_body(order: NewOrder) -> Any:
@@ -140,7 +140,7 @@ def _confirmation(intent: Body) -> Any:
     return {"return_url": metadata["return_url"], **EXPAND}
 
 
-def _read_intent(body: Body) -> Order:
+def read_intent(body: Body) -> Order:
     charge = body["latest_charge"] or {}
     return Order(
         ref=str(body["id"]),

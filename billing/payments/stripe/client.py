@@ -63,6 +63,10 @@ def understand(call: Callable[[], T]) -> T:
         if error.http_status == 404 or error.code == "resource_missing":
             raise Gone(error.code or "not found") from None
         raise Refused(str(error.code or error.param or "invalid")[:64]) from None
+    except stripe.PermissionError as error:
+        if error.code == "account_invalid":  # an owner's account that is closed, or was never one of ours
+            raise Gone(error.code) from None
+        raise ServiceDown(f"Stripe answered {error.http_status} {type(error).__name__}") from None
     except stripe.StripeError as error:
         raise ServiceDown(f"Stripe answered {error.http_status or 'nothing'} {type(error).__name__}") from None
     except (LookupError, TypeError, AttributeError, ValueError, InvalidOperation) as nonsense:
