@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.models import Deposit, Payment, Refund, Subscription, Withdrawal
+from billing.models import Deposit, Payment, Payout, Refund, Subscription, Withdrawal
 from billing.states import (
     DEPOSIT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
+    PAYOUT_TRANSITIONS,
     REFUND_TRANSITIONS,
     SUBSCRIPTION_TRANSITIONS,
     WITHDRAWAL_TRANSITIONS,
     DepositStatus,
     PaymentStatus,
+    PayoutStatus,
     RefundStatus,
     SubscriptionStatus,
     WithdrawalStatus,
@@ -22,11 +24,13 @@ from lib.push import organisation_group, push
 __all__ = [
     "DepositStatus",
     "PaymentStatus",
+    "PayoutStatus",
     "RefundStatus",
     "SubscriptionStatus",
     "WithdrawalStatus",
     "switch_deposit",
     "switch_payment",
+    "switch_payout",
     "switch_refund",
     "switch_subscription",
     "switch_withdrawal",
@@ -105,4 +109,16 @@ def switch_withdrawal(withdrawal: Withdrawal, to: str, *, reason: str = "", **co
     withdrawal.refresh_from_db()
     event = {"type": "withdrawal.changed", "id": withdrawal.public_id, "status": to}
     push(organisation_group(withdrawal.organisation_id), event)
+    return True
+
+
+def switch_payout(payout: Payout, to: str, *, reason: str = "", **columns: Any) -> bool:
+    """Change the status as `payout` was read, with `columns`; False when somebody else was first."""
+    if to not in PAYOUT_TRANSITIONS[payout.status]:
+        raise WrongTransition(f"payout {payout.status} → {to}")
+    same = Payout.objects.filter(pk=payout.pk, status=payout.status)
+    if not same.update(status=to, reason=reason, **columns):
+        return False
+    payout.refresh_from_db()
+    push(organisation_group(payout.organisation_id), {"type": "payout.changed", "id": payout.public_id, "status": to})
     return True

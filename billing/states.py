@@ -1,4 +1,4 @@
-"""The lives of payments, refunds, subscriptions, deposits and withdrawals. Pure data."""
+"""The lives of payments, refunds, subscriptions, deposits, withdrawals and payouts. Pure data."""
 
 from __future__ import annotations
 
@@ -101,4 +101,28 @@ WITHDRAWAL_TRANSITIONS: dict[str, frozenset[str]] = {
     W.DONE: frozenset(),
     W.FAILED: frozenset(),
     W.CANCELLED: frozenset(),
+}
+
+
+class PayoutStatus(models.TextChoices):
+    """`sent`: the way of payment was asked and may have paid; `exported`: it stands in a file for our bank."""
+
+    NEW = "new", _("Waiting")
+    SENT = "sent", _("On its way")
+    EXPORTED = "exported", _("Handed to the bank")
+    PAID = "paid", _("Paid out")
+    RETURNED = "returned", _("Came back")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+Y = PayoutStatus
+PAYOUT_TRANSITIONS: dict[str, frozenset[str]] = {
+    Y.NEW: frozenset({Y.SENT, Y.EXPORTED, Y.FAILED, Y.CANCELLED}),
+    Y.SENT: frozenset({Y.PAID, Y.RETURNED, Y.FAILED}),
+    Y.EXPORTED: frozenset({Y.PAID, Y.RETURNED}),
+    Y.PAID: frozenset({Y.RETURNED}),
+    Y.RETURNED: frozenset(),
+    Y.FAILED: frozenset(),
+    Y.CANCELLED: frozenset(),
 }

@@ -15,6 +15,7 @@ from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRat
 from billing.models.ledger import Account, Currency, Transfer
 from billing.models.methods import PaymentMethod, ServiceCustomer
 from billing.models.payments import Payment, Refund, WebhookEvent
+from billing.models.payouts import BankFile, PayeeProfile, Payout, PayoutMethod
 from billing.models.plans import Plan, Subscription
 from billing.models.reconciliation import ReconciliationCase, ReconciliationRun
 from billing.models.top_ups import AutoTopUp
@@ -23,6 +24,7 @@ __all__ = [
     "Account",
     "AutoTopUp",
     "BalanceAlert",
+    "BankFile",
     "BillingDetails",
     "ChainAlarm",
     "ChainCursor",
@@ -34,8 +36,11 @@ __all__ = [
     "InvoiceFile",
     "LinkNonce",
     "LinkedWallet",
+    "PayeeProfile",
     "Payment",
     "PaymentMethod",
+    "Payout",
+    "PayoutMethod",
     "Plan",
     "ReconciliationCase",
     "ReconciliationRun",

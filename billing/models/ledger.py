@@ -29,6 +29,7 @@ class Account(models.Model):
         REVENUE = "revenue", _("revenue")
         PROVIDER_COST = "provider_cost", _("owed to providers")
         CLEARING = "clearing", _("clearing of a payment service")
+        CONVERSION = "conversion", _("dollars changed into USDC by us")
         CREDIT_ISSUE = "credit_issue", _("credits issued")
         OPENING = "opening", _("opening balances")
         OWED_TO_US = "owed_to_us", _("owed to us by the customer")
