@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -139,6 +139,7 @@ class Payout(models.Model):
     kind = models.CharField(_("kind"), max_length=8, choices=PayoutMethod.Kind.choices)  # the method's
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
     currency = models.CharField(max_length=6, choices=Currency.choices)
+    returned = models.DecimalField(_("came back"), max_digits=20, decimal_places=6, default=0)
     status = models.CharField(_("status"), max_length=12, choices=PayoutStatus.choices, default=PayoutStatus.NEW)
     reason = models.CharField(_("reason"), max_length=80, blank=True)
     service_ref = models.CharField(_("payout at the service"), max_length=64, blank=True)
@@ -164,6 +165,9 @@ class Payout(models.Model):
         verbose_name_plural = _("payouts")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payout_positive"),
+            models.CheckConstraint(
+                condition=Q(returned__gte=0, returned__lte=F("amount")), name="payout_returned_within"
+            ),
             models.UniqueConstraint(fields=["organisation", "idempotency_key"], name="payout_started_once"),
             models.UniqueConstraint(
                 fields=["kind", "service_ref"], condition=~Q(service_ref=""), name="payout_at_service_once"
