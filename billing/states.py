@@ -1,4 +1,4 @@
-"""The lives of payments, refunds, subscriptions, deposits, withdrawals and payouts. Pure data."""
+"""The lives of payments, refunds, subscriptions, deposits, withdrawals, payouts, referrals and disputes. Pure data."""
 
 from __future__ import annotations
 
@@ -125,4 +125,62 @@ PAYOUT_TRANSITIONS: dict[str, frozenset[str]] = {
     Y.RETURNED: frozenset(),
     Y.FAILED: frozenset(),
     Y.CANCELLED: frozenset(),
+}
+
+
+class ReferralStatus(models.TextChoices):
+    """`paid`: the first month is paid, and its end is awaited."""
+
+    SIGNED_UP = "signed_up", _("Signed up")
+    PAID = "paid", _("First month paid")
+    REWARDED = "rewarded", _("Rewarded")
+    REFUSED = "refused", _("Not eligible")
+
+
+class ReferralReason(models.TextChoices):
+    """Why there is no reward. For staff only."""
+
+    PERSON = "person", _("the same person on both sides")
+    CARD = "card", _("the same card")
+    PAYER = "payer", _("the same PayPal account")
+    WALLET = "wallet", _("the same wallet address")
+    CYCLE = "cycle", _("organisations that refer each other")
+    REFUNDED = "refunded", _("the first month was refunded")
+    CHARGED_BACK = "charged_back", _("the first month was charged back")
+
+
+F = ReferralStatus
+REFERRAL_TRANSITIONS: dict[str, frozenset[str]] = {
+    F.SIGNED_UP: frozenset({F.PAID, F.REFUSED}),
+    F.PAID: frozenset({F.REWARDED, F.REFUSED}),
+    F.REWARDED: frozenset(),
+    F.REFUSED: frozenset(),
+}
+
+
+class DisputeStatus(models.TextChoices):
+    """`decided`: either side may still appeal, and no money has moved. It moves with `final`."""
+
+    OPEN = "open", _("Waiting for the owner")
+    ANSWERED = "answered", _("Being decided")
+    DECIDED = "decided", _("Decided, may be appealed")
+    APPEALED = "appealed", _("Appealed")
+    FINAL = "final", _("Closed")
+
+
+class DisputeReason(models.TextChoices):
+    NOT_WORKING = "not_working", _("It did not work")
+    INTERRUPTED = "interrupted", _("It was interrupted")
+    SLOWER = "slower", _("Slower or smaller than offered")
+    OVERCHARGED = "overcharged", _("More was charged than was used")
+    OTHER = "other", _("Something else")
+
+
+U = DisputeStatus
+DISPUTE_TRANSITIONS: dict[str, frozenset[str]] = {
+    U.OPEN: frozenset({U.ANSWERED, U.DECIDED}),
+    U.ANSWERED: frozenset({U.DECIDED}),
+    U.DECIDED: frozenset({U.APPEALED, U.FINAL}),
+    U.APPEALED: frozenset({U.FINAL}),
+    U.FINAL: frozenset(),
 }

@@ -11,6 +11,7 @@ from billing.models.chain import (
     WithdrawalAttempt,
 )
 from billing.models.credits import CreditLot, CreditRate
+from billing.models.disputes import Dispute, DisputeAppeal, DisputeDecision, DisputeEvidence, DisputeRecord
 from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
 from billing.models.ledger import Account, Currency, Transfer
 from billing.models.methods import PaymentMethod, ServiceCustomer
@@ -18,6 +19,7 @@ from billing.models.payments import Payment, Refund, WebhookEvent
 from billing.models.payouts import BankFile, PayeeProfile, Payout, PayoutMethod
 from billing.models.plans import Plan, Subscription
 from billing.models.reconciliation import ReconciliationCase, ReconciliationRun
+from billing.models.referrals import Referral, ReferralCode
 from billing.models.top_ups import AutoTopUp
 
 __all__ = [
@@ -32,6 +34,11 @@ __all__ = [
     "CreditRate",
     "Currency",
     "Deposit",
+    "Dispute",
+    "DisputeAppeal",
+    "DisputeDecision",
+    "DisputeEvidence",
+    "DisputeRecord",
     "Invoice",
     "InvoiceFile",
     "LinkNonce",
@@ -44,6 +51,8 @@ __all__ = [
     "Plan",
     "ReconciliationCase",
     "ReconciliationRun",
+    "Referral",
+    "ReferralCode",
     "Refund",
     "ServiceCustomer",
     "Subscription",
