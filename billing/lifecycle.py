@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.models import Deposit, Payment, Payout, Refund, Subscription, Withdrawal
+from billing.models import Deposit, Dispute, Payment, Payout, Referral, Refund, Subscription, Withdrawal
 from billing.states import (
     DEPOSIT_TRANSITIONS,
+    DISPUTE_TRANSITIONS,
     PAYMENT_TRANSITIONS,
     PAYOUT_TRANSITIONS,
+    REFERRAL_TRANSITIONS,
     REFUND_TRANSITIONS,
     SUBSCRIPTION_TRANSITIONS,
     WITHDRAWAL_TRANSITIONS,
     DepositStatus,
+    DisputeStatus,
     PaymentStatus,
     PayoutStatus,
+    ReferralStatus,
     RefundStatus,
     SubscriptionStatus,
     WithdrawalStatus,
@@ -23,18 +27,23 @@ from lib.push import organisation_group, push
 
 __all__ = [
     "DepositStatus",
+    "DisputeStatus",
     "PaymentStatus",
     "PayoutStatus",
+    "ReferralStatus",
     "RefundStatus",
     "SubscriptionStatus",
     "WithdrawalStatus",
     "switch_deposit",
+    "switch_dispute",
     "switch_payment",
     "switch_payout",
+    "switch_referral",
     "switch_refund",
     "switch_subscription",
     "switch_withdrawal",
     "tell_deposit",
+    "tell_dispute",
 ]
 
 
@@ -122,3 +131,35 @@ def switch_payout(payout: Payout, to: str, *, reason: str = "", **columns: Any) 
     payout.refresh_from_db()
     push(organisation_group(payout.organisation_id), {"type": "payout.changed", "id": payout.public_id, "status": to})
     return True
+
+
+def switch_referral(referral: Referral, to: str, **columns: Any) -> bool:
+    """Change the status as `referral` was read, with `columns`; False when somebody else was first."""
+    if to not in REFERRAL_TRANSITIONS[referral.status]:
+        raise WrongTransition(f"referral {referral.status} → {to}")
+    same = Referral.objects.filter(pk=referral.pk, status=referral.status)
+    if not same.update(status=to, **columns):
+        return False
+    referral.refresh_from_db()
+    event = {"type": "referral.changed", "id": referral.public_id, "status": to}
+    push(organisation_group(referral.referrer_id), event)
+    return True
+
+
+def switch_dispute(dispute: Dispute, to: str, **columns: Any) -> bool:
+    """Change the status as `dispute` was read, with `columns`; False when somebody else was first."""
+    if to not in DISPUTE_TRANSITIONS[dispute.status]:
+        raise WrongTransition(f"dispute {dispute.status} → {to}")
+    same = Dispute.objects.filter(pk=dispute.pk, status=dispute.status)
+    if not same.update(status=to, **columns):
+        return False
+    dispute.refresh_from_db()
+    tell_dispute(dispute)
+    return True
+
+
+def tell_dispute(dispute: Dispute) -> None:
+    """Open pages of both sides look again: its status has changed, or somebody has said or shown something."""
+    event = {"type": "dispute.changed", "id": dispute.public_id, "status": dispute.status}
+    for organisation_id in (dispute.renter_id, dispute.owner_id):
+        push(organisation_group(organisation_id), event)
