@@ -15,7 +15,7 @@ from accounts import actor as actors
 from accounts.models import User
 from lib.errors import AppError
 from pods import actions
-from pods.models import Placement, Pod, PodConfig, PodEvent, PodTemplate, SpendLimit, Usage
+from pods.models import MonthSpend, Placement, Pod, PodConfig, PodEvent, PodTemplate, SpendLimit, Usage
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -98,6 +98,14 @@ class UsageAdmin(ReadOnlyAdmin):
 class SpendLimitAdmin(ReadOnlyAdmin):
     list_display = ("organisation", "person", "soft", "hard", "told_at")
     search_fields = ("organisation__name", "person__email")
+    list_select_related = ("organisation", "person")
+
+
+@admin.register(MonthSpend)
+class MonthSpendAdmin(ReadOnlyAdmin):
+    list_display = ("organisation", "person", "month", "amount")
+    search_fields = ("organisation__name", "person__email")
+    date_hierarchy = "month"
     list_select_related = ("organisation", "person")
 
 

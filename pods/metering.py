@@ -6,7 +6,7 @@ all intervals is the rounded price of the whole time, however it was cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -68,14 +68,17 @@ def meter(placement_id: UUID) -> None:
         if placement.meter_due_at is None:
             return
         is_over = placement.status not in OPEN_PLACEMENTS or placement.ended_at is not None
-        interval = unbilled(placement, room=_left_to_spend(pod))
+        if placement.payer == Payer.WALLET:
+            spend_limits.lock(pod.organisation, pod.created_by)
+        budget = _budget(pod)
+        interval = unbilled(placement, room=budget.left)
         if interval is not None:
-            _bill(placement, interval, is_over=is_over)
+            budget = _bill(placement, interval, budget, is_over=is_over)
         if is_over:
             drop_hold(placement)
             Placement.objects.filter(pk=placement.pk).update(meter_due_at=None)
         else:
-            _plan_next(pod, placement)
+            _plan_next(pod, placement, budget)
 
 
 def unbilled(placement: Placement, *, room: Decimal | None = None) -> Interval | None:
@@ -103,7 +106,7 @@ def finish(placement: Placement) -> None:
 
 def open_hold(placement: Placement) -> None:
     """Hold the money of the first minutes, in the caller's transaction. Raises OutOfFunds."""
-    amount = _next_hold(placement)
+    amount = _next_hold(placement, _budget(placement.pod))
     if amount <= 0:
         raise OutOfFunds
     hold_id = None
@@ -146,7 +149,31 @@ def spent(pod: Pod) -> Decimal:
     return pod.placements.aggregate(total=Sum("billed_amount"))["total"] or Decimal(0)
 
 
-def _bill(placement: Placement, interval: Interval, *, is_over: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """What a pod's own cap and the monthly limits leave. None: there are none."""
+
+    cap_left: Decimal | None
+    month: spend_limits.Room | None
+
+    @property
+    def left(self) -> Decimal | None:
+        bounds = [self.cap_left, self.month.left if self.month else None]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    def after(self, charged: Decimal) -> _Budget:
+        cap_left = None if self.cap_left is None else max(Decimal(0), self.cap_left - charged)
+        month = self.month and replace(self.month, left=max(Decimal(0), self.month.left - charged))
+        return _Budget(cap_left, month)
+
+
+def _budget(pod: Pod) -> _Budget:
+    cap_left = None if pod.spend_cap is None else max(Decimal(0), pod.spend_cap - spent(pod))
+    return _Budget(cap_left, spend_limits.room_for(pod.organisation, pod.created_by, payer=pod.payer))
+
+
+def _bill(placement: Placement, interval: Interval, budget: _Budget, *, is_over: bool) -> _Budget:
+    """Returns what it leaves of the budget."""
     row = Usage(
         placement=placement,
         epoch=placement.epoch,
@@ -158,18 +185,21 @@ def _bill(placement: Placement, interval: Interval, *, is_over: bool) -> None:
         payer=placement.payer,
     )
     if placement.payer != Payer.OWN_KEY and interval.amount > 0:
-        row.amount = _settle(placement, row, is_over=is_over)
+        row.amount = _settle(placement, row, budget.after(row.amount), is_over=is_over)
     row.save(force_insert=True)
+    if placement.payer == Payer.WALLET:
+        spend_limits.count(placement.pod.organisation, placement.pod.created_by, row.amount)
     placement.billed_seconds += interval.seconds
     placement.billed_amount += row.amount
     placement.billed_until = interval.ended_at
     placement.save(update_fields=["billed_seconds", "billed_amount", "billed_until"])
+    return budget.after(row.amount)
 
 
-def _settle(placement: Placement, row: Usage, *, is_over: bool) -> Decimal:
+def _settle(placement: Placement, row: Usage, left: _Budget, *, is_over: bool) -> Decimal:
     """Charge the interval and hold the next minutes with it. Returns what could be charged."""
     pod = placement.pod
-    reserve = _next_hold(placement, about_to_bill=row.amount)
+    reserve = _next_hold(placement, left)
     settled = wallet.settle(
         placement.hold_id,
         organisation=pod.organisation,
@@ -203,12 +233,11 @@ def _watch_funds(pod: Pod, placement: Placement, settled: Settled) -> None:
         Pod.objects.filter(pk=pod.pk).update(funds_warned_at=None)
 
 
-def _plan_next(pod: Pod, placement: Placement) -> None:
+def _plan_next(pod: Pod, placement: Placement, budget: _Budget) -> None:
     """Look again in a minute, or at the moment when a spend limit is reached; there the pod is stopped."""
-    due_in = METER_EVERY
-    room = _left_to_spend(pod)
+    due_in, room = METER_EVERY, budget.left
     if room is not None and room <= 0:
-        _stop_at_limit(pod)
+        _stop_at_limit(pod, budget)
     elif room is not None and placement.reached_at is not None and placement.price_per_hour > 0:
         due_in = min(due_in, timedelta(seconds=max(1.0, float(room * SECONDS_PER_HOUR / placement.price_per_hour))))
     Placement.objects.filter(pk=placement.pk).update(meter_due_at=now() + due_in)
@@ -218,11 +247,10 @@ def _stop(pod: Pod, reason: Reason, message: str) -> None:
     actions.want(pod, DesiredStatus.STOPPED, reason=reason, actor=ACTOR, message=message)
 
 
-def _next_hold(placement: Placement, *, about_to_bill: Decimal = Decimal(0)) -> Decimal:
-    """The cost of the next minutes, as far as the spend cap leaves room for it."""
+def _next_hold(placement: Placement, budget: _Budget) -> Decimal:
+    """The cost of the next minutes, as far as the budget leaves room for it."""
     amount = wallet.reserve_amount(placement.price_per_hour)
-    room = _left_to_spend(placement.pod)
-    return amount if room is None else min(amount, room - about_to_bill)
+    return amount if budget.left is None else min(amount, budget.left)
 
 
 def _set_hold(placement: Placement, hold_id: UUID | None, amount: Decimal) -> None:
@@ -230,19 +258,8 @@ def _set_hold(placement: Placement, hold_id: UUID | None, amount: Decimal) -> No
     Placement.objects.filter(pk=placement.pk).update(hold_id=hold_id, held_amount=amount)
 
 
-def _left_to_spend(pod: Pod) -> Decimal | None:
-    """What its own cap and the monthly limits leave; None: there are none."""
-    bounds = [] if pod.spend_cap is None else [max(Decimal(0), pod.spend_cap - spent(pod))]
-    room = _monthly_room(pod)
-    return min([*bounds, *([room.left] if room else [])], default=None)
-
-
-def _stop_at_limit(pod: Pod) -> None:
-    if pod.spend_cap is not None and spent(pod) >= pod.spend_cap:
+def _stop_at_limit(pod: Pod, budget: _Budget) -> None:
+    if budget.cap_left is not None and budget.cap_left <= 0:
         _stop(pod, Reason.BUDGET_SPENT, _("Its spend cap of %s is reached.") % pod.spend_cap)
-    elif room := _monthly_room(pod):
-        _stop(pod, Reason.LIMIT_REACHED, room.message)
-
-
-def _monthly_room(pod: Pod) -> spend_limits.Room | None:
-    return spend_limits.room_for(pod.organisation, pod.created_by, payer=pod.payer)
+    elif budget.month is not None:
+        _stop(pod, Reason.LIMIT_REACHED, budget.month.message)

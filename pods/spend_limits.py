@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -21,7 +22,7 @@ from lib.clock import now
 from lib.errors import Conflict, Invalid, NotFound
 from lib.money import parse_amount
 from notifications.inbox import notify
-from pods.models import Payer, SpendLimit, Usage
+from pods.models import MonthSpend, Payer, SpendLimit
 
 CURRENCY = "USD"
 ZERO = Decimal(0)
@@ -47,30 +48,54 @@ def month_start() -> datetime:
 
 def spent(organisation: Organisation, person: User | None = None) -> Decimal:
     """From the wallet, since the month began; by the pods of one person when one is named."""
-    rows = _usage(organisation)
-    if person is not None:
-        rows = rows.filter(placement__pod__created_by=person)
-    return rows.aggregate(total=Sum("amount"))["total"] or ZERO
+    row = _sums(organisation).filter(person=person).first()
+    return row.amount if row else ZERO
 
 
-def _usage(organisation: Organisation) -> QuerySet[Usage]:
-    """What counts: paid from the wallet since the month began."""
-    rows = Usage.objects.filter(placement__pod__organisation=organisation, payer=Payer.WALLET, currency=CURRENCY)
-    return rows.filter(started_at__gte=month_start())
+def lock(organisation: Organisation, person: User | None) -> None:
+    """Nobody else charges for them until the transaction ends. Before any account of the ledger is locked."""
+    wanted = {None, person.pk if person else None}
+    if len(_locked(organisation, wanted)) < len(wanted):
+        month = month_start().date()
+        rows = [MonthSpend(organisation=organisation, person_id=pk, month=month) for pk in wanted]
+        MonthSpend.objects.bulk_create(rows, ignore_conflicts=True)
+        _locked(organisation, wanted)
+
+
+def count(organisation: Organisation, person: User | None, charged: Decimal) -> None:
+    """Of what was locked, in the transaction of the charge."""
+    _sums(organisation).filter(_who(person)).update(amount=F("amount") + charged)
+
+
+def _locked(organisation: Organisation, people: set[UUID | None]) -> list[MonthSpend]:
+    anybody = Q(person__in=[pk for pk in people if pk is not None])
+    rows = _sums(organisation).filter(anybody | Q(person=None)).order_by(F("person").asc(nulls_first=True))
+    return list(rows.select_for_update(no_key=True))
+
+
+def _sums(organisation: Organisation) -> QuerySet[MonthSpend]:
+    return MonthSpend.objects.filter(organisation=organisation, month=month_start().date())
+
+
+def _by_person(sums: QuerySet[MonthSpend]) -> dict[UUID | None, Decimal]:
+    return {row.person_id: row.amount for row in sums}
+
+
+def _who(person: User | None) -> Q:
+    return Q(person=None) | Q(person=person) if person else Q(person=None)
 
 
 def room_for(organisation: Organisation, person: User | None, *, payer: str) -> Room | None:
     """The narrowest of the limits that hold for a pod which `person` starts or has started. None: there is no limit."""
     if payer != Payer.WALLET:
         return None
-    mine = Q(person=None) | Q(person=person) if person else Q(person=None)
-    limits = SpendLimit.objects.filter(mine, organisation=organisation, hard__isnull=False)
-    rooms = [
-        Room(max(ZERO, limit.hard - spent(organisation, limit.person)), limit)
-        for limit in limits.select_related("person")
-        if limit.hard is not None
-    ]
-    return min(rooms, key=lambda room: room.left, default=None)
+    limits = SpendLimit.objects.filter(_who(person), organisation=organisation, hard__isnull=False)
+    hard = [(limit, limit.hard) for limit in limits.select_related("person") if limit.hard is not None]
+    if not hard:
+        return None
+    sums = _by_person(_sums(organisation).filter(_who(person)))
+    rooms = [Room(max(ZERO, most - sums.get(limit.person_id, ZERO)), limit) for limit, most in hard]
+    return min(rooms, key=lambda room: room.left)
 
 
 def require_room(organisation: Organisation, person: User | None, *, payer: str) -> None:
@@ -92,19 +117,15 @@ class Standing:
 def standings(organisation: Organisation) -> list[Standing]:
     """The organisation's own first, then one for each member; limits that nobody has set are empty."""
     stored = {limit.person_id: limit for limit in SpendLimit.objects.filter(organisation=organisation)}
-    rows = _usage(organisation).values_list("placement__pod__created_by").annotate(total=Sum("amount"))
-    by_person = dict(rows.order_by())
+    sums = _by_person(_sums(organisation))
 
-    def stand(member: Member | None, spent: Decimal) -> Standing:
+    def stand(member: Member | None) -> Standing:
         person = member.user if member else None
         limit = stored.get(person.pk if person else None) or SpendLimit(organisation=organisation, person=person)
-        return Standing(member, limit, spent)
+        return Standing(member, limit, sums.get(limit.person_id, ZERO))
 
     members = organisation.memberships.select_related("user").order_by("user__email")
-    return [
-        stand(None, sum(by_person.values(), ZERO)),
-        *(stand(member, by_person.get(member.user_id, ZERO)) for member in members),
-    ]
+    return [stand(None), *map(stand, members)]
 
 
 def set_limit(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connections
+from django.db.models import Sum
 
 from accounts.models import Organisation
 from lib.clock import now
@@ -15,7 +19,7 @@ from lib.errors import Conflict
 from marketplace.models import Provider
 from notifications.models import Notification
 from pods import actions, metering, spend_limits
-from pods.models import Payer, Placement, Pod, SpendLimit, Usage
+from pods.models import MonthSpend, Payer, Placement, Pod, SpendLimit, Usage
 from pods.states import DesiredStatus, PodStatus, Reason
 from tests.people import Person
 
@@ -94,7 +98,7 @@ def test_a_member_s_limit_binds_their_pods_alone(
 def test_last_month_does_not_count(running: Running, owner: Person, renter: Organisation) -> None:
     row = running(owner)
     metering.meter(row.pk)
-    Usage.objects.update(started_at=spend_limits.month_start() - timedelta(hours=1))
+    MonthSpend.objects.update(month=(spend_limits.month_start() - timedelta(hours=1)).replace(day=1))
     put(owner, hard="1")
     spend_limits.require_room(renter, owner.user, payer=Payer.WALLET)
 
@@ -149,3 +153,32 @@ def test_credits_are_not_limited(owner: Person, renter: Organisation) -> None:
     room = spend_limits.room_for(renter, owner.user, payer=Payer.WALLET)
     assert room is not None
     assert room.left == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pods_that_are_billed_in_the_same_moment_do_not_pass_it_together(
+    running: Running, owner: Person, renter: Organisation
+) -> None:
+    rows = [running(owner) for _ in range(4)]
+    put(owner, hard="5")
+    together = Barrier(len(rows))
+
+    def bill(row: Placement) -> None:
+        together.wait(timeout=10)
+        try:
+            metering.meter(row.pk)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(rows)) as threads:
+        list(threads.map(bill, rows))
+    charged = Usage.objects.aggregate(total=Sum("amount"))["total"]
+    assert charged == spend_limits.spent(renter) == spend_limits.spent(renter, owner.user) == 5
+
+
+def test_each_charge_counts_for_the_organisation_and_for_who_started_it(owner: Person, renter: Organisation) -> None:
+    spend_limits.lock(renter, owner.user)
+    spend_limits.count(renter, owner.user, Decimal("1.25"))
+    spend_limits.lock(renter, None)
+    spend_limits.count(renter, None, Decimal("0.50"))
+    assert (spend_limits.spent(renter), spend_limits.spent(renter, owner.user)) == (Decimal("1.75"), Decimal("1.25"))
