@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.models import Deposit, Dispute, Payment, Payout, Referral, Refund, Subscription, Withdrawal
+from billing.models import Chargeback, Deposit, Dispute, Payment, Payout, Referral, Refund, Subscription, Withdrawal
 from billing.states import (
+    CHARGEBACK_TRANSITIONS,
     DEPOSIT_TRANSITIONS,
     DISPUTE_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -14,6 +15,7 @@ from billing.states import (
     REFUND_TRANSITIONS,
     SUBSCRIPTION_TRANSITIONS,
     WITHDRAWAL_TRANSITIONS,
+    ChargebackStatus,
     DepositStatus,
     DisputeStatus,
     PaymentStatus,
@@ -26,6 +28,7 @@ from billing.states import (
 from lib.push import organisation_group, push
 
 __all__ = [
+    "ChargebackStatus",
     "DepositStatus",
     "DisputeStatus",
     "PaymentStatus",
@@ -34,6 +37,7 @@ __all__ = [
     "RefundStatus",
     "SubscriptionStatus",
     "WithdrawalStatus",
+    "switch_chargeback",
     "switch_deposit",
     "switch_dispute",
     "switch_payment",
@@ -75,6 +79,19 @@ def switch_refund(refund: Refund, to: str, **columns: Any) -> bool:
     refund.refresh_from_db()
     event = {"type": "refund.changed", "id": refund.public_id, "status": to}
     push(organisation_group(refund.payment.organisation_id), event)
+    return True
+
+
+def switch_chargeback(chargeback: Chargeback, to: str, **columns: Any) -> bool:
+    """Change the status as `chargeback` was read, with `columns`; False when somebody else was first."""
+    if to not in CHARGEBACK_TRANSITIONS[chargeback.status]:
+        raise WrongTransition(f"chargeback {chargeback.status} → {to}")
+    same = Chargeback.objects.filter(pk=chargeback.pk, status=chargeback.status)
+    if not same.update(status=to, **columns):
+        return False
+    chargeback.refresh_from_db()
+    event = {"type": "chargeback.changed", "id": chargeback.public_id, "status": to}
+    push(organisation_group(chargeback.payment.organisation_id), event)
     return True
 
 

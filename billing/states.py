@@ -42,6 +42,32 @@ REFUND_TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 
+class ChargebackStatus(models.TextChoices):
+    """`warning_…`: the bank only asks, and has taken nothing."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response", _("The bank asks")
+    WARNING_UNDER_REVIEW = "warning_under_review", _("The bank has our answer")
+    WARNING_CLOSED = "warning_closed", _("The question is closed")
+    NEEDS_RESPONSE = "needs_response", _("Evidence is wanted")
+    UNDER_REVIEW = "under_review", _("The bank decides")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
+
+
+C = ChargebackStatus
+DISPUTED: frozenset[str] = frozenset({C.NEEDS_RESPONSE, C.UNDER_REVIEW, C.WON, C.LOST})
+# We see what the service says at our looks, not each step: some are skipped. A question may become a dispute.
+CHARGEBACK_TRANSITIONS: dict[str, frozenset[str]] = {
+    C.WARNING_NEEDS_RESPONSE: frozenset({C.WARNING_UNDER_REVIEW, C.WARNING_CLOSED, *DISPUTED}),
+    C.WARNING_UNDER_REVIEW: frozenset({C.WARNING_CLOSED, *DISPUTED}),
+    C.WARNING_CLOSED: DISPUTED,
+    C.NEEDS_RESPONSE: frozenset({C.UNDER_REVIEW, C.WON, C.LOST}),
+    C.UNDER_REVIEW: frozenset({C.WON, C.LOST}),
+    C.WON: frozenset({C.LOST}),  # the bank thinks again
+    C.LOST: frozenset({C.WON}),
+}
+
+
 class SubscriptionStatus(models.TextChoices):
     PENDING = "pending", _("Waiting for payment")
     ACTIVE = "active", _("Active")

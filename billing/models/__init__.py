@@ -10,6 +10,7 @@ from billing.models.chain import (
     Withdrawal,
     WithdrawalAttempt,
 )
+from billing.models.chargebacks import Chargeback
 from billing.models.credits import CreditLot, CreditRate
 from billing.models.disputes import Dispute, DisputeAppeal, DisputeDecision, DisputeEvidence, DisputeRecord
 from billing.models.invoices import BillingDetails, Invoice, InvoiceFile, TaxRate
@@ -30,6 +31,7 @@ __all__ = [
     "BillingDetails",
     "ChainAlarm",
     "ChainCursor",
+    "Chargeback",
     "CreditLot",
     "CreditRate",
     "Currency",

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from billing.models.chargebacks import Chargeback
 from billing.models.ledger import Currency
 from billing.models.payments import Payment, Refund
 from lib.ids import encode_id, new_id
@@ -78,6 +79,9 @@ class Invoice(models.Model):
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="invoices")
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="invoices")
     refund = models.OneToOneField(Refund, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_note")
+    chargeback = models.OneToOneField(
+        Chargeback, on_delete=models.PROTECT, null=True, blank=True, related_name="credit_note"
+    )
     corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="credit_notes")
     issued_at = models.DateTimeField(_("issued"))
     locale = models.CharField(_("language"), max_length=8)
@@ -106,8 +110,9 @@ class Invoice(models.Model):
             models.CheckConstraint(condition=Q(gross=F("net") + F("tax")), name="invoice_adds_up"),
             models.CheckConstraint(condition=Q(gross__gt=0, net__gte=0, tax__gte=0), name="invoice_positive"),
             models.CheckConstraint(
-                condition=Q(kind="invoice", refund__isnull=True, corrects__isnull=True)
-                | Q(kind="credit_note", refund__isnull=False, corrects__isnull=False),
+                condition=Q(kind="invoice", refund=None, chargeback=None, corrects=None)
+                | Q(kind="credit_note", refund__isnull=False, chargeback=None, corrects__isnull=False)
+                | Q(kind="credit_note", refund=None, chargeback__isnull=False, corrects__isnull=False),
                 name="invoice_or_credit_note",
             ),
         ]

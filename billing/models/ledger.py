@@ -33,6 +33,7 @@ class Account(models.Model):
         CREDIT_ISSUE = "credit_issue", _("credits issued")
         OPENING = "opening", _("opening balances")
         OWED_TO_US = "owed_to_us", _("owed to us by the customer")
+        FEES = "fees", _("fees of payment services")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organisation = models.ForeignKey(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -38,6 +39,10 @@ class Payment(models.Model):
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
     # Given back, or on its way back. CHECK refuses more than was paid, whoever asks and in whatever order.
     refunded = models.DecimalField(_("refunded"), max_digits=20, decimal_places=6, default=0, editable=False)
+    # Taken back by the payer's bank, until we win: together they are never more than was paid.
+    charged_back = models.DecimalField(
+        _("taken back by the bank"), max_digits=20, decimal_places=6, default=0, editable=False
+    )
     currency = models.CharField(max_length=6, choices=Currency.choices, default=Currency.USD)
     status = models.CharField(_("status"), max_length=12, choices=PaymentStatus.choices, default=PaymentStatus.NEW)
     reason = models.CharField(max_length=48, blank=True)
@@ -64,7 +69,8 @@ class Payment(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
             models.CheckConstraint(
-                condition=Q(refunded__gte=0, refunded__lte=F("amount")), name="payment_refunded_within"
+                condition=Q(refunded__gte=0, charged_back__gte=0, refunded__lte=F("amount") - F("charged_back")),
+                name="payment_refunded_within",
             ),
             models.UniqueConstraint(
                 fields=["organisation", "idempotency_key"],
@@ -85,6 +91,11 @@ class Payment(models.Model):
     @property
     def public_id(self) -> str:
         return encode_id("pay", self.pk)
+
+    @property
+    def left(self) -> Decimal:
+        """What has neither been given back nor been taken back."""
+        return self.amount - self.refunded - self.charged_back
 
 
 class Refund(models.Model):
