@@ -182,11 +182,10 @@ def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None)
     nothing = Preview(Decimal(0), CURRENCY, ())
     if amount <= price_of(subscription.plan):
         return Offer(plan, at, nothing, amount, subscription.period_end)
-    remote = renewals(subscription.service)
-    if subscription.next_plan is not None:  # nothing of a month was sold at the price that waits
-        Subscription.objects.filter(pk=subscription.pk).update(next_plan=None)
-        remote.change_next(running, _price_ref(subscription, subscription.plan))
-    shown = remote.preview(running, _price_ref(subscription, plan), at=at)
+    if subscription.next_plan is not None:  # its price is at the service already, and would be taken for today's
+        message = _("The change to %(plan)s waits for the next renewal: take it back first.")
+        raise Conflict(message % {"plan": subscription.next_plan.name}, code="change_waiting")
+    shown = renewals(subscription.service).preview(running, _price_ref(subscription, plan), at=at)
     return Offer(plan, at, shown, amount, subscription.period_end)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from billing import dunning, payment_methods, plans, reconcile, renewals
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
-from billing.models import Payment, PaymentMethod, Subscription
+from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.payments.checkout import Wanted
@@ -154,6 +154,22 @@ def test_a_downgrade_whose_answer_was_lost(owner: Person, stripe: str) -> None:
         renewals.change(row, offer.plan, **agreed)
     row.refresh_from_db()
     assert (row.plan_id, row.next_plan_id) == ("team", "pro")
+
+
+def test_looking_at_a_dearer_plan_takes_no_change_back(owner: Person, stripe: str) -> None:
+    """The cheaper price that waits is at Stripe already: nothing can be prorated from it."""
+    row = begin_row(owner, "team")
+    cheaper = renewals.offer(row, plans.find_plan("pro"))
+    agreed: Any = {"agreed": cheaper.now.amount, "at": cheaper.at, "actor": owner.actor, "idempotency_key": "down"}
+    renewals.change(row, cheaper.plan, **agreed)
+    row.refresh_from_db()
+    dearer = Plan.objects.create(slug="studio", name="Studio", price_per_month=500)
+    with pytest.raises(Conflict) as refusal:
+        renewals.offer(row, dearer)
+    assert refusal.value.code == "change_waiting"
+    row.refresh_from_db()
+    assert row.next_plan_id == "pro"
+    assert remote("stripe").fetch_subscription(row.service_ref).plan == "pro"
 
 
 def test_a_month_that_is_paid_is_used_up_first(owner: Person, stripe: str) -> None:
