@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from billing.payments.base import ListingService, PayeeService, PayoutService, Service, SubscriptionService
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
+from billing.payments.paypal.payouts import PayPalPayouts
 from lib.errors import AppError
 
 # Stripe's SDK takes half a second to import: that is done when it is first spoken to, not at the start of each process.
@@ -65,7 +66,7 @@ def renewals(slug: str) -> SubscriptionService:
 
 def payouts(slug: str) -> PayoutService:
     """What pays owners. Raises KeyError for a service that does not, NotConfigured."""
-    makers: dict[str, Callable[[], PayoutService]] = {STRIPE: _stripe_payouts}
+    makers: dict[str, Callable[[], PayoutService]] = {PAYPAL: _paypal_payouts, STRIPE: _stripe_payouts}
     return makers[slug]()
 
 
@@ -85,6 +86,10 @@ def listing(slug: str) -> ListingService:
     from billing.payments.stripe.listing import StripeListing
 
     return StripeListing(_stripe_client())
+
+
+def _paypal_payouts() -> PayoutService:
+    return PayPalPayouts(_paypal_api())
 
 
 def _stripe_payouts() -> PayoutService:
@@ -114,6 +119,13 @@ def _paypal() -> PayPal:
         client_secret=settings.PAYPAL_CLIENT_SECRET,
     )
     return PayPal(api, webhook_id=settings.PAYPAL_WEBHOOK_ID)
+
+
+def _paypal_api() -> PayPalApi:
+    """That of the adapter, which keeps the access token."""
+    adapter = service(PAYPAL)
+    assert isinstance(adapter, PayPal)
+    return adapter.api
 
 
 def _require(slug: str) -> None:

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -16,17 +15,20 @@ from starlette.routing import Route
 
 from sandbox.paypal import orders, pages, payments
 from sandbox.paypal.errors import Problem, envelope
+from sandbox.paypal.payout_routes import PayoutRoutes
+from sandbox.paypal.reading import read_body, read_form
 from sandbox.paypal.replays import ORDERS_S, REFUNDS_S, once
 from sandbox.paypal.signing import CERT_PATH, Signer, raw_member
 from sandbox.paypal.webhooks import Webhooks
 from sandbox.peer import Options, Peer
 from sandbox.server import BAD_KNOB, local
 from sandbox.store import Document, Store
-from sandbox.wire import LARGEST_BODY, Json, Refuse, read_object
+from sandbox.wire import Json, Refuse, read_object
 
 TOKEN_S = 32_400
 SCOPE = "https://uri.paypal.com/services/payments/payment https://uri.paypal.com/services/payments/refund openid"
 VERIFY_FIELDS = ("auth_algo", "cert_url", "transmission_id", "transmission_sig", "transmission_time", "webhook_id")
+CREATES = ("/v2/checkout/orders", "/v1/payments/payouts")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -39,6 +41,7 @@ class PaypalPeer(Peer):
         super().__init__(options, store)
         self._signer = Signer(store, options.webhook_id)
         self._webhooks = Webhooks(store, self._signer, url=options.url, target=options.webhook_url)
+        self._payouts = PayoutRoutes(store, self._webhooks, options.url)
 
     def routes(self) -> Sequence[Route]:
         api = {
@@ -51,6 +54,7 @@ class PaypalPeer(Peer):
             ("POST", "/v1/notifications/verify-webhook-signature"): self.verify_signature,
             ("GET", "/v1/notifications/webhooks-events/{id}"): self.show_event,
             ("POST", "/v1/notifications/webhooks-events/{id}/resend"): self.resend_event,
+            **self._payouts.api(),
         }
         return [
             Route("/v1/oauth2/token", self.give_token, methods=["POST"]),
@@ -61,6 +65,7 @@ class PaypalPeer(Peer):
             Route("/sandbox/webhooks", local(self.show_webhooks), methods=["GET"]),
             Route("/sandbox/webhooks", local(self.set_webhooks), methods=["POST"]),
             Route("/sandbox/captures/{id}/return", local(self.return_capture), methods=["POST"]),
+            *self._payouts.knobs(),
         ]
 
     def refuse(self, reason: str) -> Response:
@@ -68,7 +73,7 @@ class PaypalPeer(Peer):
         return envelope(status)
 
     def creates(self, method: str, path: str) -> bool:
-        return method == "POST" and (path.startswith("/v2/checkout/orders") or path.endswith("/refund"))
+        return method == "POST" and (path.startswith(CREATES) or path.endswith("/refund"))
 
     async def open(self) -> None:
         await super().open()
@@ -103,7 +108,7 @@ class PaypalPeer(Peer):
         if not self.options.client_secret or not secrets.compare_digest(given, wanted):
             error = {"error": "invalid_client", "error_description": "Client Authentication failed"}
             return Json(error, 401)
-        if (await _form(request)).get("grant_type") != "client_credentials":
+        if (await read_form(request)).get("grant_type") != "client_credentials":
             error = {"error": "unsupported_grant_type", "error_description": "unsupported grant_type"}
             return Json(error, 400)
         token = f"A21AA{secrets.token_urlsafe(48)}"
@@ -128,7 +133,7 @@ class PaypalPeer(Peer):
     # Orders and payments
 
     async def create_order(self, request: Request) -> Response:
-        raw, body = await _body(request)
+        raw, body = await read_body(request)
         with self.store.together():
             return once(
                 self.store,
@@ -144,7 +149,7 @@ class PaypalPeer(Peer):
         return Json(orders.find(self.store, request.path_params["id"]))
 
     async def capture_order(self, request: Request) -> Response:
-        raw, _ = await _body(request)
+        raw, _ = await read_body(request)
         order = orders.find(self.store, request.path_params["id"])
         with self.store.together():
             return once(
@@ -163,7 +168,7 @@ class PaypalPeer(Peer):
         return Json(payments.find_capture(self.store, request.path_params["id"]))
 
     async def refund_capture(self, request: Request) -> Response:
-        raw, body = await _body(request)
+        raw, body = await read_body(request)
         capture = payments.find_capture(self.store, request.path_params["id"])
         with self.store.together():
             return once(
@@ -210,7 +215,7 @@ class PaypalPeer(Peer):
         return pages.approve_page(order, context)
 
     async def payer_answers(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await read_form(request)
         order = self.store.get("order", form.get("token", ""))
         if order is None:
             return pages.message_page("No such order", "The link is wrong, or the order is gone.", 404)
@@ -240,7 +245,7 @@ class PaypalPeer(Peer):
     # Webhooks
 
     async def verify_signature(self, request: Request) -> Response:
-        raw, body = await _body(request)
+        raw, body = await read_body(request)
         for name in (*VERIFY_FIELDS, "webhook_event"):
             if name not in body:
                 raise Problem(400, "MISSING_REQUIRED_PARAMETER", field=f"/{name}")
@@ -291,15 +296,3 @@ def _mock(request: Request) -> None:
     except (ValueError, KeyError, TypeError):
         raise Problem(400, "INVALID_PARAMETER_SYNTAX") from None
     raise Problem(422, str(code[0] if isinstance(code, list) and code else code))
-
-
-async def _body(request: Request) -> tuple[bytes, dict[str, Any]]:
-    raw = await request.body()
-    body = await read_object(request, bad=Problem(400, "MALFORMED_REQUEST_JSON").answer())
-    return raw, body
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """A urlencoded form; python-multipart is not needed for it."""
-    raw = (await request.body())[:LARGEST_BODY]
-    return {name: values[0] for name, values in parse_qs(raw.decode("utf-8", "replace")).items()}

@@ -18,6 +18,14 @@ SUMMARIES = {
     "PAYMENT.CAPTURE.COMPLETED": ("capture", "Payment completed"),
     "PAYMENT.CAPTURE.REFUNDED": ("refund", "A payment capture was refunded"),
     "PAYMENT.CAPTURE.REVERSED": ("refund", "A payment capture was reversed"),
+    "PAYMENT.PAYOUTS-ITEM.SUCCEEDED": ("payouts_item", "A payout item has succeeded"),
+    "PAYMENT.PAYOUTS-ITEM.UNCLAIMED": ("payouts_item", "A payout item is unclaimed"),
+    "PAYMENT.PAYOUTS-ITEM.HELD": ("payouts_item", "A payout item is held"),
+    "PAYMENT.PAYOUTS-ITEM.FAILED": ("payouts_item", "A payout item has failed"),
+    "PAYMENT.PAYOUTS-ITEM.BLOCKED": ("payouts_item", "A payout item was blocked"),
+    "PAYMENT.PAYOUTS-ITEM.RETURNED": ("payouts_item", "A payout item has been returned"),
+    "PAYMENT.PAYOUTS-ITEM.CANCELED": ("payouts_item", "A payout item has been canceled"),
+    "PAYMENT.PAYOUTS-ITEM.REFUNDED": ("payouts_item", "A payout item was refunded"),
 }
 
 

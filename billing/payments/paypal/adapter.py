@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 from urllib.parse import quote
 
 from billing.payments.base import (
     Capture,
     CaptureStatus,
     Event,
-    Gone,
     NewOrder,
     Order,
     OrderStatus,
     Refund,
     RefundStatus,
     Refused,
-    ServiceDown,
 )
-from billing.payments.paypal.client import PayPalApi, PayPalError
+from billing.payments.paypal.client import PayPalApi, money, read_money, understand
 from billing.payments.paypal.webhook import read_event
-from lib.http import HttpFailed
-from lib.money import round_for_payment
 
-T = TypeVar("T")
 BRAND = "GPUBroker"
 ORDERS = "v2/checkout/orders"
 ORDER_STATUS: dict[str, OrderStatus] = {
@@ -56,19 +51,19 @@ class PayPal:
     slug = "paypal"
 
     def __init__(self, api: PayPalApi, *, webhook_id: str) -> None:
-        self._api = api
+        self.api = api
         self._webhook_id = webhook_id
 
     def create(self, order: NewOrder, *, request_id: str) -> Order:
-        return _understand(lambda: _read_order(self._api.tell(ORDERS, _order_body(order), request_id=request_id)))
+        return understand(lambda: _read_order(self.api.tell(ORDERS, _order_body(order), request_id=request_id)))
 
     def fetch(self, order_ref: str) -> Order:
-        return _understand(lambda: _read_order(self._api.ask(f"{ORDERS}/{quote(order_ref, safe='')}")))
+        return understand(lambda: _read_order(self.api.ask(f"{ORDERS}/{quote(order_ref, safe='')}")))
 
     def capture(self, order_ref: str, *, request_id: str) -> Order:
         path = f"{ORDERS}/{quote(order_ref, safe='')}/capture"
         try:
-            return _understand(lambda: _read_order(self._api.tell(path, {}, request_id=request_id)))
+            return understand(lambda: _read_order(self.api.tell(path, {}, request_id=request_id)))
         except Refused as refusal:
             if refusal.issue not in {"ORDER_ALREADY_CAPTURED", "ORDER_NOT_APPROVED"}:
                 raise
@@ -76,35 +71,19 @@ class PayPal:
 
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         path = f"v2/payments/captures/{quote(capture_ref, safe='')}/refund"
-        body = {"amount": _money(amount, currency), "custom_id": reference}
-        return _understand(lambda: _read_refund(self._api.tell(path, body, request_id=request_id)))
+        body = {"amount": money(amount, currency), "custom_id": reference}
+        return understand(lambda: _read_refund(self.api.tell(path, body, request_id=request_id)))
 
     def fetch_refund(self, refund_ref: str) -> Refund:
         path = f"v2/payments/refunds/{quote(refund_ref, safe='')}"
-        return _understand(lambda: _read_refund(self._api.ask(path)))
+        return understand(lambda: _read_refund(self.api.ask(path)))
 
     def find_order(self, capture_ref: str) -> str:
         path = f"v2/payments/captures/{quote(capture_ref, safe='')}"
-        return _understand(lambda: _read_order_ref(self._api.ask(path)))
+        return understand(lambda: _read_order_ref(self.api.ask(path)))
 
     def parse_event(self, headers: Mapping[str, str], raw: bytes) -> Event:
-        return _understand(lambda: read_event(self._api, self._webhook_id, headers, raw))
-
-
-def _understand(call: Callable[[], T]) -> T:
-    """PayPal's ways to fail, in our words."""
-    try:
-        return call()
-    except HttpFailed as failure:
-        raise ServiceDown(str(failure)) from failure
-    except PayPalError as error:
-        if error.status == 404:
-            raise Gone(error.issue) from error
-        if error.status in {400, 422}:
-            raise Refused(error.issue) from error
-        raise ServiceDown(str(error)) from error
-    except (LookupError, StopIteration, TypeError, AttributeError, InvalidOperation) as nonsense:
-        raise ServiceDown(f"an answer without {nonsense}") from nonsense
+        return understand(lambda: read_event(self.api, self._webhook_id, headers, raw))
 
 
 def _order_body(order: NewOrder) -> dict[str, Any]:
@@ -120,7 +99,7 @@ def _order_body(order: NewOrder) -> dict[str, Any]:
         "custom_id": order.reference,
         "invoice_id": order.reference,
         "description": order.description[:127],
-        "amount": _money(order.amount, order.currency),
+        "amount": money(order.amount, order.currency),
     }
     return {
         "intent": "CAPTURE",
@@ -129,16 +108,12 @@ def _order_body(order: NewOrder) -> dict[str, Any]:
     }
 
 
-def _money(amount: Decimal, currency: str) -> dict[str, str]:
-    return {"currency_code": currency, "value": f"{round_for_payment(amount, currency):f}"}
-
-
 def _read_order(body: dict[str, Any]) -> Order:
     """An order has one purchase unit, since we make no others; another one of them is nobody's we know."""
     units = body["purchase_units"]
     unit = units[0]
     source = (body.get("payment_source") or {}).get("paypal") or {}
-    amount, currency = _read_money(unit["amount"])
+    amount, currency = read_money(unit["amount"])
     captures = (unit.get("payments") or {}).get("captures") or []
     return Order(
         ref=str(body["id"]),
@@ -153,12 +128,12 @@ def _read_order(body: dict[str, Any]) -> Order:
 
 
 def _read_capture(body: dict[str, Any]) -> Capture:
-    amount, currency = _read_money(body["amount"])
+    amount, currency = read_money(body["amount"])
     return Capture(str(body["id"]), CAPTURE_STATUS[body["status"]], amount, currency)
 
 
 def _read_refund(body: dict[str, Any]) -> Refund:
-    amount, currency = _read_money(body["amount"])
+    amount, currency = read_money(body["amount"])
     return Refund(
         ref=str(body["id"]),
         capture_ref=next(str(link["href"]) for link in body["links"] if link["rel"] == "up").rpartition("/")[2],
@@ -172,13 +147,6 @@ def _read_refund(body: dict[str, Any]) -> Refund:
 def _read_order_ref(body: dict[str, Any]) -> str:
     related = (body.get("supplementary_data") or {}).get("related_ids") or {}
     return str(related.get("order_id", ""))
-
-
-def _read_money(body: dict[str, Any]) -> tuple[Decimal, str]:
-    amount = Decimal(body["value"])
-    if not amount.is_finite() or amount < 0:
-        raise InvalidOperation("a sum of money")
-    return amount, str(body["currency_code"])
 
 
 def _approve_url(links: list[dict[str, Any]]) -> str:

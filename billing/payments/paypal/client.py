@@ -6,24 +6,31 @@ The SDK keeps the access token and renews it; the calls go through `lib.http`, w
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
 
 import paypalrestsdk
 
+from billing.payments.base import Gone, Refused, ServiceDown
 from lib import http
+from lib.money import round_for_payment
 
+T = TypeVar("T")
 SERVICE = "paypal"
 TIMEOUT_S = 15.0
 MAX_BYTES = 512 * 1024
 
 
 class PayPalError(Exception):
-    """PayPal has refused a call. `issue` is its name for the reason, such as ORDER_NOT_APPROVED."""
+    """PayPal has refused a call. `issue` is its name for the reason, such as ORDER_NOT_APPROVED; `about`, the addresses
+    of what stands in the way."""
 
-    def __init__(self, status: int, issue: str, debug_id: str = "") -> None:
+    def __init__(self, status: int, issue: str, debug_id: str = "", about: tuple[str, ...] = ()) -> None:
         super().__init__(f"PayPal answered {status} {issue} (debug id {debug_id or 'none'})")
         self.status = status
         self.issue = issue
+        self.about = about
 
 
 class PayPalApi(paypalrestsdk.Api):  # type: ignore[misc]
@@ -78,8 +85,40 @@ def _as_error(answer: http.Answer) -> PayPalError:
     """The most particular name that the error envelope gives; the status alone when it is no envelope."""
     try:
         body = json.loads(answer.body)
-        details = body.get("details") or [{}]
-        issue = details[0].get("issue") or body.get("name") or body.get("error") or ""
-        return PayPalError(answer.status, str(issue)[:64], str(body.get("debug_id", ""))[:32])
+        detail = (body.get("details") or [{}])[0]
+        issue = detail.get("issue") or body.get("name") or body.get("error") or ""
+        about = tuple(str(entry["href"]) for entry in [*(detail.get("link") or []), *(body.get("links") or [])])
+        return PayPalError(answer.status, str(issue)[:64], str(body.get("debug_id", ""))[:32], about)
     except (ValueError, AttributeError, LookupError, TypeError):
         return PayPalError(answer.status, "")
+
+
+def understand(call: Callable[[], T]) -> T:
+    """PayPal's ways to fail, in our words."""
+    try:
+        return call()
+    except http.HttpFailed as failure:
+        raise ServiceDown(str(failure)) from failure
+    except PayPalError as error:
+        if error.status == 404:
+            raise Gone(error.issue) from error
+        if error.status in {400, 422}:
+            raise Refused(error.issue) from error
+        raise ServiceDown(str(error)) from error
+    except (LookupError, StopIteration, TypeError, AttributeError, ValueError, InvalidOperation) as nonsense:
+        raise ServiceDown(f"an answer without {nonsense}") from nonsense
+
+
+def money(amount: Decimal, currency: str) -> dict[str, str]:
+    return {"currency_code": currency, "value": f"{round_for_payment(amount, currency):f}"}
+
+
+def read_money(body: dict[str, Any]) -> tuple[Decimal, str]:
+    return read_sum(body["value"]), str(body["currency_code"])
+
+
+def read_sum(value: Any) -> Decimal:
+    amount = Decimal(value)
+    if not amount.is_finite() or amount < 0:
+        raise InvalidOperation("a sum of money")
+    return amount

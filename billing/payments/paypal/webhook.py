@@ -65,6 +65,14 @@ def refund_of(body: dict[str, Any]) -> str:
     return str(resource.get("id", ""))
 
 
+def payout_of(body: dict[str, Any]) -> str:
+    """The payout (a batch of one) that an event is about; empty when it is about something else."""
+    resource = body.get("resource")
+    if not str(body.get("event_type", "")).startswith("PAYMENT.PAYOUTS-ITEM.") or not isinstance(resource, dict):
+        return ""
+    return str(resource.get("payout_batch_id", ""))
+
+
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
