@@ -17,3 +17,10 @@ class AutoTopUpForm(forms.Form):
     is_on = forms.BooleanField(label=_("Top up automatically with the default card"), required=False)
     threshold = _sum(_("When the wallet has less than, USD"), "20.00")
     amount = _sum(_("Pay in, USD"), "50.00")
+
+
+class AlertForm(forms.Form):
+    below = _sum(_("Tell us below"), "10.00")
+    watches_runway = forms.BooleanField(
+        label=_("Tell us 24, 6 and 1 hour before it runs out at the present rate"), required=False
+    )

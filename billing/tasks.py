@@ -8,6 +8,7 @@ from celery import shared_task
 
 from billing import (
     auto_top_up,
+    balance_alerts,
     dunning,
     invoice_files,
     invoices,
@@ -16,6 +17,7 @@ from billing import (
     receipts,
     reconcile,
     reconciliation,
+    referrals,
     refunds,
 )
 from billing.chain import follow
@@ -55,6 +57,16 @@ def reconcile_subscriptions() -> None:
 @shared_task
 def keep_wallets_filled() -> None:
     auto_top_up.keep_wallets_filled()
+
+
+@shared_task
+def watch_balances() -> None:
+    balance_alerts.watch_balances()
+
+
+@shared_task
+def reconcile_referrals() -> None:
+    referrals.reconcile_referrals()
 
 
 @shared_task

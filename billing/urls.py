@@ -1,11 +1,21 @@
 from django.urls import path
 
-from billing import views, views_chain, views_credits, views_invoices, views_methods, views_subscriptions, views_top_ups
+from billing import (
+    views,
+    views_chain,
+    views_credits,
+    views_invoices,
+    views_methods,
+    views_referrals,
+    views_subscriptions,
+    views_top_ups,
+)
 
 app_name = "billing"
 urlpatterns = [
     path("billing/", views.home, name="home"),
     path("billing/top-up/", views.top_up, name="top_up"),
+    path("billing/alerts/", views_top_ups.alerts, name="alerts"),
     path("billing/auto-top-up/", views_top_ups.show, name="auto_top_up"),
     path("billing/credits/", views_credits.show, name="credits"),
     path("billing/plan/", views_subscriptions.show, name="plan"),
@@ -26,6 +36,8 @@ urlpatterns = [
     path("billing/usdc/withdraw/", views_chain.withdraw, name="usdc_withdraw"),
     path("billing/usdc/wallets/<str:wallet_id>/unlink/", views_chain.unlink, name="usdc_unlink"),
     path("billing/usdc/withdrawals/<str:withdrawal_id>/cancel/", views_chain.cancel, name="usdc_cancel"),
+    path("billing/referrals/", views_referrals.show, name="referrals"),
+    path("r/<slug:code>/", views_referrals.follow, name="referral_link"),
     path("billing/return/<str:payment_id>/", views.returned, name="return"),
     path("billing/receipts/<str:payment_id>/", views.receipt, name="receipt"),
 ]

@@ -1,0 +1,144 @@
+"""A word in time: when a balance falls below what people have named, and before it runs out at the present burn.
+
+Each is told once, and again only after the balance, or the runway, has been above. What was already short when spending
+began is not told of: whoever starts a pod reads the runway there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
+from django_stubs_ext import StrOrPromise
+
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import Organisation, User
+from accounts.roles import Permission
+from billing import wallet
+from billing.accounts import WALLET_KIND
+from billing.models import Account, BalanceAlert
+from billing.receipts import READERS
+from lib.clock import now
+from lib.errors import Invalid
+from lib.money import parse_amount
+from lib.templatetags.numbers import money
+from notifications.inbox import notify
+from notifications.mail import send
+
+log = logging.getLogger(__name__)
+RUNWAY_HOURS = (24, 6, 1)
+NAMES = {"USD": gettext_lazy("Wallet"), "USDC": "USDC", "CREDIT": gettext_lazy("Compute credits")}
+
+
+def alerts_of(organisation: Organisation) -> list[BalanceAlert]:
+    """One for each currency; those that nobody has changed are not saved."""
+    stored = {row.currency: row for row in BalanceAlert.objects.filter(organisation=organisation)}
+    return [stored.get(name) or BalanceAlert(organisation=organisation, currency=name) for name in wallet.BALANCES]
+
+
+def change(
+    organisation: Organisation, *, currency: str, below: Decimal | str | None, watches_runway: bool, actor: Actor
+) -> BalanceAlert:
+    """Empty `below`: no word of a low balance. Raises Invalid beside the field."""
+    if currency not in wallet.BALANCES:
+        message = _("There is no balance in this currency.")
+        raise Invalid(message, fields={"currency": [message]})
+    least = None if below is None or below == "" else parse_amount(below, currency=currency, field="below")
+    columns: dict[str, Any] = {"below": least, "watches_runway": watches_runway, "told_at": None}
+    with transaction.atomic():
+        row, _made = BalanceAlert.objects.update_or_create(
+            organisation=organisation, currency=currency, defaults=columns
+        )
+        about = {"currency": currency, "below": None if least is None else str(least), "runway": watches_runway}
+        audit.record(organisation.pk, actor, "balance_alert.change", row, about)
+    return row
+
+
+def watch_balances() -> None:
+    """Look at every balance that somebody wants to hear of, and at every one that is being spent."""
+    spending = _spending()
+    BalanceAlert.objects.bulk_create(
+        [BalanceAlert(organisation_id=owner, currency=currency) for owner, currency in _not_watched(spending)],
+        ignore_conflicts=True,
+    )
+    here = spending.filter(organisation=OuterRef("organisation"), currency=OuterRef("currency"))
+    watched = BalanceAlert.objects.filter(Q(below__isnull=False) | Q(runway_level__isnull=False) | Exists(here))
+    for alert in watched.select_related("organisation").iterator():
+        try:
+            _look(alert)
+        except Exception:  # one organisation's trouble keeps no news from the others
+            log.exception("balance alert of %s", alert.organisation.public_id)
+
+
+def _spending() -> QuerySet[Account]:
+    """The balances from which money is set aside now."""
+    kinds = set(WALLET_KIND.values())
+    return Account.objects.filter(kind__in=kinds, organisation__isnull=False, debits_pending__gt=0)
+
+
+def _not_watched(spending: QuerySet[Account]) -> QuerySet[Any, Any]:
+    known = BalanceAlert.objects.filter(organisation=OuterRef("organisation"), currency=OuterRef("currency"))
+    return spending.filter(~Exists(known)).values_list("organisation_id", "currency")
+
+
+def _look(alert: BalanceAlert) -> None:
+    balance = wallet.balance(alert.organisation, alert.currency)
+    _look_at_balance(alert, balance.available)
+    _look_at_runway(alert, balance.available)
+
+
+@transaction.atomic
+def _look_at_balance(alert: BalanceAlert, available: Decimal) -> None:
+    same = BalanceAlert.objects.filter(pk=alert.pk, below=alert.below)
+    if alert.below is None or available >= alert.below:
+        if alert.told_at is not None:
+            same.update(told_at=None)
+    elif same.filter(told_at=None).update(told_at=now()):
+        title = format_lazy(gettext_lazy("{balance}: running low"), balance=NAMES[alert.currency])
+        _tell(alert, "low_balance", title, available, {"below": alert.below})
+
+
+@transaction.atomic
+def _look_at_runway(alert: BalanceAlert, available: Decimal) -> None:
+    level, before = _level(alert), alert.runway_level
+    same = BalanceAlert.objects.filter(pk=alert.pk, runway_level=before)
+    if level == before or not same.update(runway_level=level):
+        return
+    if level is not None and before is not None and level < before and alert.watches_runway:
+        left = ngettext_lazy("%(hours)d hour", "%(hours)d hours", "hours") % {"hours": level}
+        title = format_lazy(gettext_lazy("{balance}: less than {left} left"), balance=NAMES[alert.currency], left=left)
+        _tell(alert, "runway", title, available, {"hours": level})
+
+
+def _level(alert: BalanceAlert) -> int | None:
+    """The smallest of `RUNWAY_HOURS` that the runway is under."""
+    burn = wallet.burn_per_hour(alert.organisation, alert.currency)
+    left = wallet.runway(alert.organisation, burn, alert.currency)
+    if left is None:
+        return None
+    under = [hours for hours in RUNWAY_HOURS if left < hours * wallet.HOUR]
+    return min(under, default=BalanceAlert.ABOVE)
+
+
+def _tell(
+    alert: BalanceAlert, kind: str, title: StrOrPromise, available: Decimal, context: Mapping[str, object]
+) -> None:
+    """In the page and by mail, in the transaction that notes it."""
+    organisation, url = alert.organisation, reverse("billing:home")
+    body = money(available, alert.currency)
+    notify(organisation, kind=f"wallet.{kind}", title=title, body=body, url=url, permission=Permission.SEE_BILLING)
+    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
+    values = {"organisation": organisation, "balance": NAMES[alert.currency], "currency": alert.currency}
+    shown = {**values, **context, "available": available, "url": settings.PUBLIC_URL + url}
+    for address in sorted(set(readers.values_list("email", flat=True))):
+        send(address, f"billing/mail/{kind}", shown)
