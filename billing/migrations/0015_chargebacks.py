@@ -3,8 +3,9 @@
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.datetime
-import lib.ids
 from django.db import migrations, models
+
+import lib.ids
 
 
 class Migration(migrations.Migration):
