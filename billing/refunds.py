@@ -34,6 +34,7 @@ from billing.subscriptions import end_at_once
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.ids import decode_id
+from lib.leases import hint
 from lib.money import parse_amount
 
 log = logging.getLogger(__name__)
@@ -284,7 +285,10 @@ def _take_what_is_there(refund: Refund, organisation: Organisation) -> None:
 
 
 def _end_what_was_paid(payment: Payment) -> None:
-    """A plan's month that was given back: later ones that are paid move up, without any the subscription ends."""
+    """A plan's month that was given back: later ones that are paid move up, without any the subscription ends.
+
+    What an upgrade cost was paid on top of a month that is still paid: its plan is the one that goes on.
+    """
     moment, subscription = now(), payment.subscription
     if subscription is None or payment.paid_from is None or payment.paid_until is None:
         return
@@ -292,11 +296,22 @@ def _end_what_was_paid(payment: Payment) -> None:
         return
     if payment.paid_until <= moment:
         return  # it was used long before
+    beneath = _paid_beneath(payment, subscription)
+    if beneath is not None:
+        Subscription.objects.filter(pk=subscription.pk).update(plan=beneath.plan)
+        return hint(Subscription, subscription.pk)  # the service is told what to renew
     end = subscription.period_end - (payment.paid_until - payment.paid_from)
     if end > moment:
         Subscription.objects.filter(pk=subscription.pk).update(period_end=end)
     else:
         end_at_once(subscription)
+
+
+def _paid_beneath(payment: Payment, subscription: Subscription) -> Payment | None:
+    """The month in which `payment` changed the plan, when that one is still paid."""
+    rest = subscription.payments.filter(status=PaymentStatus.CAPTURED, refunded__lt=F("amount")).exclude(pk=payment.pk)
+    covering = rest.filter(paid_from__lt=payment.paid_from, paid_until__gt=payment.paid_from)
+    return covering.order_by("-paid_from").first()
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from billing import dunning, payment_methods, plans, reconcile, renewals
+from billing import dunning, payment_methods, plans, reconcile, refunds, renewals
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout
@@ -154,6 +154,29 @@ def test_a_downgrade_whose_answer_was_lost(owner: Person, stripe: str) -> None:
         renewals.change(row, offer.plan, **agreed)
     row.refresh_from_db()
     assert (row.plan_id, row.next_plan_id) == ("team", "pro")
+
+
+def test_an_upgrade_that_is_given_back_leaves_the_month_that_was_paid(
+    owner: Person, staff: Person, stripe: str
+) -> None:
+    clock = Clock(owner, day(1))
+    with clock.at(day(1)):
+        row = begin_row(owner, "pro")
+    with clock.at(day(1, hour=20)):
+        upgrade = renewals.offer(row, plans.find_plan("team"))
+        agreed: Any = {"agreed": upgrade.now.amount, "at": upgrade.at, "actor": owner.actor, "idempotency_key": "up"}
+        payment = renewals.change(row, upgrade.plan, **agreed)
+        assert payment is not None
+        row.refresh_from_db()
+        until = row.period_end
+        refund: Any = {"amount": payment.amount, "reason": "by mistake", "actor": staff.actor, "idempotency_key": "r"}
+        assert refunds.give_back(payment=payment, **refund).status == "completed"
+        clock.look()
+        row.refresh_from_db()
+        assert (row.status, row.plan_id, row.period_end) == (SubscriptionStatus.ACTIVE, "pro", until)
+        assert remote("stripe").fetch_subscription(row.service_ref).plan == "pro"
+    with clock.at(day(2, hour=18)):
+        assert captured() == [49, int(payment.amount), 49]
 
 
 def test_looking_at_a_dearer_plan_takes_no_change_back(owner: Person, stripe: str) -> None:
