@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -138,3 +139,12 @@ def test_refunds_of_a_card_payment(owner: Person, staff: Person, stripe: str) ->
     refund = give_back(payment=payment, amount="10", reason="asked", actor=staff.actor, idempotency_key="r1")
     assert (refund.status, usd(owner)) == ("completed", 15)
     assert reconcile.check_clearing() == []
+
+
+def test_a_refund_that_is_asked_for_again_after_a_day(owner: Person, stripe: str) -> None:
+    """Its key means nothing to Stripe any more by then: as another key."""
+    charge = pay(owner, save_card(owner)).capture_ref
+    asked: Any = {"amount": Decimal(10), "currency": "USD", "reference": "rfd_1"}
+    first, again = (adapter().refund(charge, **asked, request_id=uuid4().hex) for _ in range(2))
+    assert first == again
+    assert adapter()._api.charges.retrieve(charge).amount_refunded == 1000

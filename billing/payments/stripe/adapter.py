@@ -44,6 +44,7 @@ REFUND_STATUS: dict[str, RefundStatus] = {
     "canceled": "failed",
 }
 EXPAND: Any = {"expand": ["latest_charge"]}
+MOST_REFUNDS = 100  # of one charge
 MOST_CARDS = 100
 
 
@@ -75,6 +76,11 @@ class Stripe:
             return after  # declined, or taken by another worker
 
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
+        """Stripe knows a repetition by its key for a day only: what is there already by our name is looked up first."""
+        wanted: Any = {"charge": capture_ref, "limit": MOST_REFUNDS}
+        there = understand(lambda: [_read_refund(row) for row in plain(self._api.refunds.list(wanted))["data"]])
+        if found := next((refund for refund in there if refund.reference == reference), None):
+            return found
         body: Any = {"charge": capture_ref, "amount": cents(amount), "metadata": {"refund": reference}}
         return understand(lambda: _read_refund(plain(self._api.refunds.create(body, once(request_id)))))
 
