@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from accounts import audit
@@ -24,17 +25,16 @@ from billing.ledger import Leg, transfer_id
 from billing.lifecycle import (
     PaymentStatus,
     RefundStatus,
-    SubscriptionStatus,
     switch_refund,
 )
-from billing.models import Payment, Refund, Subscription, Transfer
+from billing.models import Payment, Refund, Transfer
 from billing.payments import base
 from billing.payments.services import service
-from billing.subscriptions import end_at_once
+from billing.states import TAKEN_AND_OPEN
+from billing.taking_back import end_what_went_back, lock_payment, take_from_wallet
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid, NotFound
 from lib.ids import decode_id
-from lib.leases import hint
 from lib.money import parse_amount
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,6 @@ OPEN = (RefundStatus.NEW, RefundStatus.SENT)
 LONGEST_OPEN = timedelta(days=180)
 OFTEN, SELDOM = timedelta(minutes=1), timedelta(minutes=30)
 BATCH = 20
-TRIES = 5
 
 
 class NotYet(Exception):
@@ -57,7 +56,7 @@ def request(*, payment: Payment, amount: Decimal | str, reason: str, actor: Acto
     Raises Invalid for an amount that is more than is left, Conflict for a payment that is not paid, for a wallet that
     has spent the money, and for a key that was used for something else.
     """
-    payment = _lock(payment.pk)
+    payment = lock_payment(payment.pk)
     sum_, reason = parse_amount(amount, currency=payment.currency), reason.strip()
     if not 1 <= len(reason) <= 200:
         raise Invalid(_("Say why."), fields={"reason": [_("Write a reason of up to 200 characters.")]})
@@ -68,9 +67,9 @@ def request(*, payment: Payment, amount: Decimal | str, reason: str, actor: Acto
         return found
     if payment.status != PaymentStatus.CAPTURED:
         raise Conflict(_("Only what was paid can be refunded."), code="not_paid")
-    left = payment.amount - payment.refunded
-    if sum_ > left:
-        message = _("At most %(left)s is left to refund.") % {"left": f"{left:.2f} {payment.currency}"}
+    _check_not_disputed(payment)
+    if sum_ > payment.left:
+        message = _("At most %(left)s is left to refund.") % {"left": f"{payment.left:.2f} {payment.currency}"}
         raise Invalid(message, code="refund_too_large", fields={"amount": [message]})
     refund = _create(payment, Refund.Origin.STAFF, sum_, reason=reason, idempotency_key=idempotency_key)
     _set_aside(refund)
@@ -182,13 +181,20 @@ def _take_up(slug: str, remote: base.Refund) -> Refund:
     found = Payment.objects.filter(service=slug, capture_ref=remote.capture_ref).first()
     if found is None:
         raise NotYet("no payment with this capture")
-    payment = _lock(found.pk)
+    payment = lock_payment(found.pk)
     again = Refund.objects.filter(service=slug, service_ref=remote.ref).select_related("payment").first()
     if again is not None:
         return again
-    if remote.amount > payment.amount - payment.refunded:
+    if remote.amount > payment.left:
         raise NotYet("more than is left of the payment")
     return _create(payment, Refund.Origin.SERVICE, remote.amount, service_ref=remote.ref)
+
+
+def _check_not_disputed(payment: Payment) -> None:
+    """The services refuse it too; and what the bank takes would go back twice."""
+    if payment.chargebacks.filter(status__in=TAKEN_AND_OPEN).exists():
+        message = _("The payer's bank disputes this payment: wait for its decision, or give in to it.")
+        raise Conflict(message, code="disputed")
 
 
 def _create(payment: Payment, origin: str, amount: Decimal, **columns: str) -> Refund:
@@ -196,11 +202,6 @@ def _create(payment: Payment, origin: str, amount: Decimal, **columns: str) -> R
     return Refund.objects.create(
         payment=payment, service=payment.service, origin=origin, amount=amount, currency=payment.currency, **columns
     )
-
-
-def _lock(payment_id: UUID) -> Payment:
-    rows = Payment.objects.select_for_update(no_key=True, of=("self",)).select_related("organisation", "plan")
-    return rows.get(pk=payment_id)
 
 
 def _reserve(payment: Payment, amount: Decimal) -> None:
@@ -235,13 +236,13 @@ def _set_aside(refund: Refund) -> None:
 @transaction.atomic
 def _book(refund_id: UUID, service_ref: str) -> Refund:
     """The service has given the money back: move it in the ledger and issue the credit note. Once."""
-    payment = _lock(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
+    payment = lock_payment(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
     refund = Refund.objects.get(pk=refund_id)
     refund.payment = payment
     if refund.status == RefundStatus.COMPLETED:
         return refund
     if refund.status == RefundStatus.FAILED:
-        if refund.amount > payment.amount - payment.refunded:
+        if refund.amount > payment.left:
             raise NotYet("more than is left of the payment")
         _reserve(payment, refund.amount)
     organisation = Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
@@ -250,9 +251,7 @@ def _book(refund_id: UUID, service_ref: str) -> Refund:
     switch_refund(
         refund, RefundStatus.COMPLETED, service_ref=service_ref, error="", completed_at=moment, checked_at=moment
     )
-    back = payment.refunds.filter(status=RefundStatus.COMPLETED).aggregate(total=Sum("amount"))["total"]
-    if back == payment.amount:
-        _end_what_was_paid(payment)
+    end_what_went_back(payment)
     invoices.issue_credit_note(refund)
     return refund
 
@@ -265,59 +264,16 @@ def _move(refund: Refund, organisation: Organisation) -> None:
     hold = Transfer.objects.filter(pk=_leg_id(refund, "hold"), settlements=None).first()
     if hold is not None:
         return ledger.post([ledger.settling_leg(hold, refund.amount, id=_leg_id(refund, "capture"))])
-    _take_what_is_there(refund, organisation)
-
-
-def _take_what_is_there(refund: Refund, organisation: Organisation) -> None:
-    """Nobody asked us before the money went back: what the wallet lacks the customer owes us from now on."""
-    wallet = wallet_of(organisation, refund.currency)
-    owed = account_of(organisation, Kind.OWED_TO_US, refund.currency)
-    for attempt in range(TRIES):  # pods may spend from the wallet between our look and our posting
-        there = Decimal(0) if attempt == TRIES - 1 else min(refund.amount, ledger.available(wallet))
-        shares = {"wallet": (wallet.pk, there), "owed": (owed.pk, refund.amount - there)}
-        try:
-            ledger.post([_leg(refund, step, pk, amount) for step, (pk, amount) in shares.items() if amount])
-        except ledger.Overdraft:
-            continue
-        if there < refund.amount:
-            log.error("refund %s: %s of it was spent; the customer owes it", refund.public_id, refund.amount - there)
-        return
-
-
-def _end_what_was_paid(payment: Payment) -> None:
-    """A plan's month that was given back: later ones that are paid move up, without any the subscription ends.
-
-    What an upgrade cost was paid on top of a month that is still paid: its plan is the one that goes on.
-    """
-    moment, subscription = now(), payment.subscription
-    if subscription is None or payment.paid_from is None or payment.paid_until is None:
-        return
-    if subscription.status != SubscriptionStatus.ACTIVE or subscription.period_end is None:
-        return
-    if payment.paid_until <= moment:
-        return  # it was used long before
-    beneath = _paid_beneath(payment, subscription)
-    if beneath is not None:
-        Subscription.objects.filter(pk=subscription.pk).update(plan=beneath.plan)
-        return hint(Subscription, subscription.pk)  # the service is told what to renew
-    end = subscription.period_end - (payment.paid_until - payment.paid_from)
-    if end > moment:
-        Subscription.objects.filter(pk=subscription.pk).update(period_end=end)
-    else:
-        end_at_once(subscription)
-
-
-def _paid_beneath(payment: Payment, subscription: Subscription) -> Payment | None:
-    """The month in which `payment` changed the plan, when that one is still paid."""
-    rest = subscription.payments.filter(status=PaymentStatus.CAPTURED, refunded__lt=F("amount")).exclude(pk=payment.pk)
-    covering = rest.filter(paid_from__lt=payment.paid_from, paid_until__gt=payment.paid_from)
-    return covering.order_by("-paid_from").first()
+    # Nobody asked us before the money went back.
+    lacking = take_from_wallet(organisation, refund.currency, refund.amount, partial(_leg, refund))
+    if lacking:
+        log.error("refund %s: %s of it was spent; the customer owes it", refund.public_id, lacking)
 
 
 @transaction.atomic
 def _fail(refund_id: UUID, error: str) -> Refund:
     """The service does not do it: the money is the customer's again."""
-    payment = _lock(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
+    payment = lock_payment(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
     refund = Refund.objects.select_related("payment").get(pk=refund_id)
     if refund.status not in OPEN:
         return refund

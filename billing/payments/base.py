@@ -20,6 +20,16 @@ OrderStatus = Literal["open", "approved", "completed", "voided"]
 # `refunded`: it was completed, and some or all of it went back since.
 CaptureStatus = Literal["completed", "pending", "declined", "refunded"]
 RefundStatus = Literal["completed", "pending", "failed"]
+# `warning_…`: the bank only asks. Those of `billing.states.ChargebackStatus`.
+ChargebackState = Literal[
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "won",
+    "lost",
+]
 
 
 class ServiceDown(AppError):
@@ -98,6 +108,24 @@ class Refund:
     amount: Decimal
     currency: str
     reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteChargeback:
+    """A capture that the payer's bank disputes. The service has taken `withdrawn` and a `fee` from us for it so far,
+    and given `returned` of it back."""
+
+    ref: str
+    capture_ref: str
+    state: ChargebackState
+    reason: str
+    amount: Decimal
+    currency: str
+    opened_at: datetime
+    due_at: datetime | None
+    withdrawn: Decimal = Decimal(0)
+    returned: Decimal = Decimal(0)
+    fee: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +264,22 @@ class ListingService(Protocol):
 
     def orders_since(self, moment: datetime, *, until: datetime | None = None) -> Iterator[Order]:
         """All orders that were made from `moment` on, and before `until`; whoever made them, in any state."""
+
+
+class ChargebackService(Protocol):
+    """Tells what payers' banks take back, and speaks to them for us. All calls go out, and raise ServiceDown."""
+
+    def fetch_chargeback(self, ref: str) -> RemoteChargeback:
+        """Raises Gone."""
+
+    def chargebacks_since(self, moment: datetime) -> Iterator[RemoteChargeback]:
+        """Those that were opened from `moment` on."""
+
+    def send_evidence(self, ref: str, evidence: Mapping[str, str], *, request_id: str) -> RemoteChargeback:
+        """To the bank, once: after it nothing can be added. Raises Refused, Gone."""
+
+    def accept_chargeback(self, ref: str, *, request_id: str) -> RemoteChargeback:
+        """Give in. Raises Refused, such as when it is decided, and Gone."""
 
 
 class CardService(Service, Protocol):

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from billing.payments.base import ListingService, PayeeService, PayoutService, Service, SubscriptionService
+from billing.payments.base import (
+    ChargebackService,
+    ListingService,
+    PayeeService,
+    PayoutService,
+    Service,
+    SubscriptionService,
+)
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.paypal.payouts import PayPalPayouts
@@ -77,6 +84,15 @@ def payees(slug: str) -> PayeeService:
     from billing.payments.stripe.connect import StripePayees
 
     return StripePayees(_stripe_client())
+
+
+def chargebacks(slug: str) -> ChargebackService:
+    """What tells of disputes of payers' banks. Raises KeyError for a service that does not, NotConfigured."""
+    if slug != STRIPE:
+        raise KeyError(slug)
+    from billing.payments.stripe.chargebacks import StripeChargebacks
+
+    return StripeChargebacks(_stripe_client())
 
 
 def listing(slug: str) -> ListingService:

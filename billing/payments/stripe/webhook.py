@@ -55,6 +55,11 @@ def refund_of(body: dict[str, Any]) -> str:
     return str(_object(body).get("id", "")) if str(body.get("type", "")).startswith("refund.") else ""
 
 
+def chargeback_of(body: dict[str, Any]) -> str:
+    """The dispute that an event is about; empty when it is about something else."""
+    return str(_object(body).get("id", "")) if str(body.get("type", "")).startswith("charge.dispute.") else ""
+
+
 def customer_of(body: dict[str, Any]) -> str:
     """Whose cards may have changed; empty when it is about something else."""
     if not str(body.get("type", "")).startswith(CARD_EVENTS):
