@@ -20,6 +20,7 @@ from billing import lots, receipts
 from billing.admin_chain import DepositAdmin, WithdrawalAdmin
 from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
 from billing.admin_methods import AutoTopUpAdmin, PaymentMethodAdmin, ServiceCustomerAdmin
+from billing.admin_referrals import ReferralAdmin, ReferralCodeAdmin
 from billing.admin_refunds import RefundAdmin, RefundsOfPayment
 from billing.models import Account, CreditLot, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
 from billing.payments import checkout
@@ -31,6 +32,8 @@ __all__ = [  # Django looks for them here
     "DepositAdmin",
     "InvoiceAdmin",
     "PaymentMethodAdmin",
+    "ReferralAdmin",
+    "ReferralCodeAdmin",
     "RefundAdmin",
     "ServiceCustomerAdmin",
     "TaxRateAdmin",

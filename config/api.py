@@ -12,8 +12,10 @@ import accounts.api
 import billing.api
 import billing.api_chain
 import billing.api_credits
+import billing.api_history
 import billing.api_invoices
 import billing.api_methods
+import billing.api_referrals
 import billing.api_subscriptions
 import billing.api_top_ups
 import catalyst.api
@@ -75,8 +77,10 @@ ROUTES = (
     billing.api,
     billing.api_chain,
     billing.api_credits,
+    billing.api_history,
     billing.api_invoices,
     billing.api_methods,
+    billing.api_referrals,
     billing.api_subscriptions,
     billing.api_top_ups,
     catalyst.api,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -200,7 +201,11 @@ AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "lib.rate.client_address"
 AXES_LOCKOUT_CALLABLE = "config.errors.locked_out"
 # What other parts do when somebody signs up, and when they confirm their address: called in the same transaction.
-ON_SIGN_UP = ["notifications.mailbox.remember_new_person", "enrollment.drafts.keep_after_sign_up"]
+ON_SIGN_UP = [
+    "notifications.mailbox.remember_new_person",
+    "billing.referrals.keep_after_sign_up",
+    "enrollment.drafts.keep_after_sign_up",
+]
 ON_PASSWORD_ASKED = ["notifications.mailbox.remember_asked_mail"]
 ON_EMAIL_CONFIRMED = ["billing.credits.grant_signup_credits"]
 # Raises Forbidden when the plan of an organisation does not allow one more: billing stands above accounts.
@@ -258,6 +263,12 @@ CHAINS = {chain: nodes for chain, variable in _CHAIN_NODES.items() if (nodes := 
 CHAIN_KEY_FILE = SECRETS_DIR / "treasury_key"  # signs withdrawals; made at the first use
 CHAIN_TREASURY = env("TREASURY_ADDRESS")  # where deposits go; the signer's own address by default
 WITHDRAWAL_DELAY = timedelta(minutes=1) if SANDBOX else timedelta(hours=24)  # for an address that is new to us
+# Payouts to owners and operators. A method that is new waits, so that its owner can object; a large sum is looked at.
+PAYOUT_METHOD_DELAY = timedelta(minutes=1) if SANDBOX else timedelta(hours=24)
+PAYOUT_APPROVAL_ABOVE = Decimal(env("PAYOUT_APPROVAL_ABOVE", "2500"))  # USD in a week that nobody has looked at
+# Our own account, from which bank files pay. SANDBOX: the example in the registry of IBANs.
+PAYOUT_IBAN = env("PAYOUT_IBAN", "DE89370400440532013000" if SANDBOX else "")
+PAYOUT_BIC = env("PAYOUT_BIC", "COBADEFFXXX" if SANDBOX else "")
 FORCE_COUNTRY = env("GPUBROKER_FORCE_COUNTRY")
 # Who sells, as it stands on invoices. Lines of the address are parted by semicolons; the country is ISO 3166-1.
 SELLER = {
@@ -266,6 +277,11 @@ SELLER = {
     "country": env("SELLER_COUNTRY", "EC").upper(),
     "tax_id": env("SELLER_TAX_ID"),
 }
+# Compute credits for each side of a referral.
+REFERRAL_CREDITS = Decimal(env("REFERRAL_CREDITS", "25"))
+# What a dispute asks of those who stand above billing: what was paid for a pod to whom, and what their records say.
+DISPUTED_USAGE = "pods.claims.find_claims"
+DISPUTE_RECORDS = ["pods.claims.records_of", "catalyst.claims.records_of"]
 
 # Files and Catalyst
 FILES_DIR = STATE_DIR / "files"

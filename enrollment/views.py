@@ -15,6 +15,7 @@ from accounts.requests import Request
 from accounts.roles import Permission
 from billing.models import Plan
 from billing.plans import find_plan, public_plans
+from billing.referrals import keep_after_sign_up as keep_referral
 from enrollment import activation, checkout
 from enrollment.access import current_enrolment, get_enrolment, remember
 from enrollment.forms import ActivateForm, CheckoutForm
@@ -65,6 +66,7 @@ def _begin(request: Request, plan: Plan, form: CheckoutForm) -> HttpResponse:
         organisation=organisation,
         session=request.session,
     )
+    keep_referral(request=request, person=enrolment.user, organisation=enrolment.organisation)
     remember(request, enrolment)
     remember_address(request, enrolment.user.email)
     if enrolment.status == EnrolmentStatus.PAID:

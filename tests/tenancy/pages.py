@@ -57,6 +57,8 @@ OWN = {
     "billing/top-up/",
     "billing/alerts/",
     "billing/auto-top-up/",
+    "billing/history/",
+    "billing/history.csv",
     "billing/invoices/",
     "billing/details/",
     "billing/credits/",

@@ -81,6 +81,7 @@ OWN = {
     "GET wallets/limits",
     "PUT wallets/limits",
     "GET wallets/transactions",
+    "GET wallets/transactions.csv",
     "GET wallets/chains",
     "POST wallets/nonce",
     "POST wallets/link",
