@@ -13,10 +13,15 @@ from django.utils.translation import gettext as _
 
 from lib.errors import AppError, Invalid
 
+GWEI = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`confirmations`: blocks after which a deposit counts as confirmed; it is credited when its block is final."""
+    """`confirmations`: blocks after which a deposit counts as confirmed; it is credited when its block is final.
+
+    `highest_fee_wei`, per unit of gas: whatever the nodes say, a withdrawal waits rather than cost more.
+    """
 
     slug: str
     name: str
@@ -26,6 +31,7 @@ class Network:
     explorer: str = ""  # of transactions, without the hash
     coin: str = "ETH"  # pays for transactions
     faucet: bool = False
+    highest_fee_wei: int = 500 * GWEI
 
     def transaction_url(self, tx_hash: str) -> str:
         return f"{self.explorer}{tx_hash}" if self.explorer else ""
@@ -50,6 +56,7 @@ NETWORKS = {
             20,
             "https://polygonscan.com/tx/",
             "POL",
+            highest_fee_wei=5000 * GWEI,
         ),
         Network(
             "sepolia",
@@ -67,6 +74,7 @@ NETWORKS = {
             5,
             "https://amoy.polygonscan.com/tx/",
             "POL",
+            highest_fee_wei=5000 * GWEI,
         ),
         # The first contract of anvil's first account: sandbox/chain creates it.
         Network("sandbox", "Sandbox chain", 31337, "0x5FbDB2315678afecb367f032d93F642f64180aa3", 2, faucet=True),

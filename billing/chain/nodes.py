@@ -35,13 +35,13 @@ def _connect(chain: str, url: str) -> Node:
 
 
 def signer() -> Signer:
-    """Who signs withdrawals. A production installation puts a key service behind the same protocol."""
+    """Who signs withdrawals. A production installation puts a key service behind the same protocol. Raises NoKey."""
     return _signer(str(settings.CHAIN_KEY_FILE))
 
 
 @cache
 def _signer(key_file: str) -> Signer:
-    return KeyFileSigner(key_file)
+    return KeyFileSigner(key_file, may_make=settings.SANDBOX)
 
 
 def treasury() -> str:

@@ -18,10 +18,17 @@ READERS = (Role.OWNER, Role.BILLING)
 
 
 def tell(
-    organisation: Organisation, *, kind: str, title: StrOrPromise, body: str, mail: str, context: Mapping[str, Any]
+    organisation: Organisation,
+    *,
+    kind: str,
+    title: StrOrPromise,
+    body: str,
+    mail: str,
+    context: Mapping[str, Any],
+    page: str = "billing:usdc",
 ) -> None:
     """In the caller's transaction: the wait of a new address is worth something only to who knows of it."""
-    url = reverse("billing:usdc")
+    url = reverse(page)
     notify(organisation, kind=kind, title=title, body=body, url=url, permission=Permission.SEE_BILLING)
     readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
     for address in sorted(set(readers.values_list("email", flat=True))):

@@ -11,12 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.actor import Actor
-from billing.chain import books, faucet, nodes
+from billing.chain import agreement, books, faucet, nodes
 from billing.chain.alarms import raise_alarm
 from billing.chain.facts import Fees, Head, Receipt, Reverted
 from billing.chain.turns import turn
@@ -59,22 +58,19 @@ def _sign_first(node: Node, withdrawal: Withdrawal) -> bool:
         _wait(withdrawal, str(refusal))
         raise_alarm(withdrawal.chain, ChainAlarm.Kind.STUCK, withdrawal, f"the token would refuse it: {refusal}")
         return True
-    fees = node.fees()
+    try:
+        fees, nonce = agreement.fees(withdrawal.chain), agreement.next_nonce(withdrawal.chain, address)
+    except agreement.NotNow as reason:
+        _wait(withdrawal, str(reason))
+        return False
     if node.wei_of(address) < gas * fees.max_fee_wei:
         _wait(withdrawal, "no_gas")
         faucet.fill(withdrawal.chain, address)
         return False
-    attempt = _store(withdrawal, number=1, nonce=_next_nonce(node, address), data=data, gas=gas, fees=fees)
+    attempt = _store(withdrawal, number=1, nonce=nonce, data=data, gas=gas, fees=fees)
     if attempt is not None:
         _broadcast(node, withdrawal, attempt)
     return True  # also when it was called off meanwhile
-
-
-def _next_nonce(node: Node, address: str) -> int:
-    """After our last one. The chain's own count says more only when somebody else used the key, or rows were lost."""
-    rows = Withdrawal.objects.filter(chain=node.network.slug, signer=address)
-    last = rows.aggregate(last=Max("nonce"))["last"]
-    return max(node.nonce_of(address), -1 if last is None else last + 1)
 
 
 def _store(
@@ -180,9 +176,12 @@ def _replace(node: Node, withdrawal: Withdrawal, stuck: WithdrawalAttempt) -> No
         _broadcast(node, withdrawal, stuck)
         return
     assert withdrawal.nonce is not None
-    fees = Fees(stuck.max_fee_wei, stuck.priority_fee_wei).raised().at_least(node.fees())
     try:
+        fees = Fees(stuck.max_fee_wei, stuck.priority_fee_wei).raised().at_least(agreement.fees(withdrawal.chain))
         data, _gas = node.transfer(sender=withdrawal.signer, to=withdrawal.address, amount=withdrawal.amount)
+    except agreement.NotNow as reason:
+        log.warning("withdrawal %s is stuck, and cannot be replaced: %s", withdrawal.public_id, reason)
+        return
     except Reverted as refusal:
         # It would fail now, which costs gas and settles nothing sooner: it stays as it was sent.
         log.warning("withdrawal %s is stuck, and would fail now: %s", withdrawal.public_id, refusal)

@@ -17,12 +17,14 @@ import requests
 
 from accounts.models import Organisation
 from billing import wallet
-from billing.chain import deposits, follow, networks, nodes
+from billing.chain import deposits, follow, networks, nodes, sending, withdrawals
 from billing.chain.client import MAX_BYTES
 from billing.chain.facts import ChainDown
-from billing.models import ChainAlarm, ChainCursor, Deposit
+from billing.models import ChainAlarm, ChainCursor, Deposit, Withdrawal
 from lib.clock import now
 from tests.billing.chain.driver import Chain, Wallet
+from tests.billing.money import fund
+from tests.people import Person
 
 Lie = Callable[[str, Any], Any]
 MADE_UP = "0x" + "ab" * 32
@@ -270,3 +272,35 @@ def test_nobody_listens(chain: Chain, settings: Any, db: None) -> None:
     settings.CHAINS = {"sandbox": ["http://127.0.0.1:1"]}
     nodes._connect.cache_clear()
     scan_fails()
+
+
+@pytest.fixture
+def queued(chain: Chain, treasury: str, owner: Person, organisation: Organisation, settings: Any) -> Withdrawal:
+    """5 USDC that are to be sent."""
+    settings.WITHDRAWAL_DELAY = timedelta(0)
+    fund(organisation, "50", "USDC")
+    chain.fund(Wallet(account=nodes.signer()._account), "50")  # type: ignore[attr-defined]
+    wanted: Any = {"organisation": organisation, "network": networks.NETWORKS["sandbox"], "actor": owner.actor}
+    row = withdrawals.request_withdrawal(address=Wallet().address, amount="5", key="k", **wanted)
+    withdrawals.queue_due("sandbox")
+    return row
+
+
+def test_it_names_a_nonce_that_no_other_knows(chain: Chain, proxy: Proxy, queued: Withdrawal) -> None:
+    """With a gap before it nothing of ours would ever be mined again."""
+    proxy.lie = lambda method, result: "0x63" if method == "eth_getTransactionCount" else result
+    sending.send_due("sandbox")
+    queued.refresh_from_db()
+    assert (queued.status, queued.reason) == ("queued", "nodes_disagree")
+    proxy.lie = lambda method, result: result
+    sending.send_due("sandbox")
+    queued.refresh_from_db()
+    assert (queued.status, queued.nonce) == ("sent", 0)
+
+
+def test_it_names_a_fee_that_no_other_knows(chain: Chain, proxy: Proxy, queued: Withdrawal) -> None:
+    proxy.lie = lambda method, result: hex(400 * 10**9) if method == "eth_maxPriorityFeePerGas" else result
+    sending.send_due("sandbox")
+    attempt = queued.attempts.get()
+    honest = nodes.nodes_of("sandbox")[1].fees()
+    assert attempt.priority_fee_wei == honest.priority_fee_wei

@@ -5,15 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts.models import Organisation
 from billing import ledger, wallet
-from billing.chain import follow, nodes, sending, withdrawals
+from billing.chain import agreement, follow, nodes, sending, withdrawals
 from billing.chain.client import Node
 from billing.chain.facts import ChainDown
 from billing.chain.networks import NETWORKS
@@ -285,7 +287,7 @@ def test_one_nonce_is_of_one_withdrawal(
         turn()
         assert (again(first).nonce, again(second).nonce) == (0, 1)
         third = ask(owner, Wallet().address, key="k3")
-        monkeypatch.setattr(sending, "_next_nonce", lambda node, address: 1)
+        monkeypatch.setattr(agreement, "next_nonce", lambda chain, address: 1)
         turn()
     assert (again(third).status, third.nonce, third.attempts.count()) == ("queued", None, 0)
 
@@ -380,3 +382,26 @@ def test_large_sum_in_small_pieces_waits_for_staff(owner: Person, staff: Person,
     seen = ask(owner, to, "3000", key="k4")
     withdrawals.approve(seen, person=staff.user, actor=staff.actor)
     assert not ask(owner, to, "500", key="k5").needs_approval, "what staff have seen does not count"
+
+
+def test_fees_beyond_reason_are_waited_out(chain: Chain, owner: Person, rich: Organisation) -> None:
+    withdrawal = ask(owner, Wallet().address)
+    chain.call("anvil_setNextBlockBaseFeePerGas", hex(600 * 10**9))
+    chain.mine()
+    turn()
+    assert (again(withdrawal).status, withdrawal.reason) == ("queued", "fees_too_high")
+    chain.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+    chain.mine()
+    turn()
+    assert again(withdrawal).status == "sent"
+
+
+def test_no_key_is_made_where_money_is_real(owner: Person, settings: Any, tmp_path: Path, chain: Chain) -> None:
+    """A lost file must not become another treasury."""
+    settings.SANDBOX, settings.CHAIN_KEY_FILE, settings.CHAIN_TREASURY = False, tmp_path / "key", ""
+    assert owner.api("get", "wallets/chains").json()["error"]["code"] == "chain_key_missing"
+    assert not settings.CHAIN_KEY_FILE.exists()
+    call_command("make_treasury_key", stdout=(said := StringIO()))
+    assert said.getvalue().startswith(nodes.signer().address)
+    with pytest.raises(CommandError):
+        call_command("make_treasury_key")
