@@ -90,20 +90,6 @@ class BalancesOut(Schema):
     next: str | None = None
 
 
-class MovementOut(Schema):
-    id: str
-    at: datetime
-    amount: Money
-    source_type: str
-    source_id: str
-    memo: str
-
-
-class MovementPage(Schema):
-    items: list[MovementOut]
-    next: str | None
-
-
 class Received(Schema):
     received: bool
 
@@ -135,17 +121,6 @@ def show_payment(payment: Payment) -> dict[str, Any]:
         "receipt": f"R-{payment.receipt_number:06d}" if payment.receipt_number else None,
         "created_at": payment.created_at.isoformat(),
         "captured_at": payment.captured_at.isoformat() if payment.captured_at else None,
-    }
-
-
-def show_movement(row: wallet.Movement) -> dict[str, Any]:
-    return {
-        "id": str(row.id),
-        "at": row.at,
-        "amount": money_json(row.amount, row.currency),
-        "source_type": row.source_type,
-        "source_id": row.source_id,
-        "memo": row.memo,
     }
 
 
@@ -206,14 +181,6 @@ def deposit(request: Request, body: DepositIn) -> tuple[int, dict[str, Any]]:
         message = _("The wallet is topped up in US dollars.")
         raise Invalid(message, code="wrong_currency", fields={"currency": [message]})
     return 201, start_payment(request, card=body.card, purpose=Payment.Purpose.TOP_UP, amount=body.amount)
-
-
-@router.get("wallets/transactions", response=MovementPage)
-def list_movements(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
-    """Money and credits in (+) and out (−) of the organisation's own accounts, newest first."""
-    organisation = access.organisation_to_see(request.actor)
-    page = wallet.page_of_movements(organisation, limit=limit, cursor=cursor)
-    return {"items": [show_movement(row) for row in page["items"]], "next": page["next"]}
 
 
 @router.post("billing/webhook", response=Received, auth=None)

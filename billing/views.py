@@ -29,32 +29,43 @@ from lib.clock import now
 from lib.rate import limit
 
 ROWS = 30
+LIVE_PATH = "/ws/dashboard/"
 MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 
 
 @require_GET
 def home(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
+    if request.htmx:
+        return render(request, "billing/_balances.html", _balances(organisation))
     month = _month(request.GET.get("month", ""))
     page = Paginator(wallet.statement(organisation, month), ROWS).get_page(request.GET.get("page"))
-    balances = []
-    for currency in wallet.BALANCES:
-        burn = wallet.burn_per_hour(organisation, currency)
-        runway = wallet.runway(organisation, burn, currency)
-        seconds = runway.total_seconds() if runway is not None else None
-        balances.append({"balance": wallet.balance(organisation, currency), "burn": burn, "runway": seconds})
     context = {
-        "balances": balances,
-        "plan": plans.current_plan(organisation),
-        "subscription": plans.current_subscription(organisation),
+        **_balances(organisation),
         "rows": page,
         "pages": _pages(page, month),
         "month": month,
         "earlier": month - timedelta(days=1),
         "later": (month + timedelta(days=32)).replace(day=1) if month < _first_day(now()) else None,
         "payments": Payment.objects.filter(organisation=organisation).select_related("plan").order_by("-pk")[:10],
+        "live_path": LIVE_PATH,
     }
     return render(request, "billing/home.html", context)
+
+
+def _balances(organisation: Organisation) -> dict[str, Any]:
+    """What the page keeps showing anew while it is open."""
+    rows = []
+    for currency in wallet.BALANCES:
+        burn = wallet.burn_per_hour(organisation, currency)
+        runway = wallet.runway(organisation, burn, currency)
+        seconds = runway.total_seconds() if runway is not None else None
+        rows.append({"balance": wallet.balance(organisation, currency), "burn": burn, "runway": seconds})
+    return {
+        "balances": rows,
+        "plan": plans.current_plan(organisation),
+        "subscription": plans.current_subscription(organisation),
+    }
 
 
 @require_http_methods(["GET", "POST"])

@@ -296,6 +296,6 @@ def test_outsiders_lists_hold_nothing_of_theirs(theirs: Theirs, outsider: Person
     }
     for route in sorted(route for route in OWN if route.startswith("GET ")):
         answer = call(outsider, route, theirs)
-        assert answer.status_code == 200, (route, answer.content)
-        text = answer.content.decode()
+        assert answer.status_code == 200, (route, answer)
+        text = answer.getvalue().decode()
         assert not [found for found in (*ids, theirs.organisation_id, theirs.email) if found in text], route

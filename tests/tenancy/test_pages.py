@@ -114,7 +114,7 @@ def test_pages_of_ones_own_show_nothing_of_theirs(theirs: Theirs, outsider: Pers
         for headers in ({}, {"X-Organisation": theirs.organisation_id}):
             answer = outsider.client.get("/" + address, headers=headers)
             assert answer.status_code in {200, 302, 405, 503}, (address, answer.status_code)
-            text = answer.content.decode()
+            text = answer.getvalue().decode()
             assert not [secret for secret in secrets if secret in text], address
 
 
