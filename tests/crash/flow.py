@@ -1,0 +1,83 @@
+"""What a flow has to say to be killed everywhere, and the acts that flows share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from accounts import actor as actors
+from accounts.actor import Actor
+from accounts.models import Organisation
+from billing import payment_methods
+from billing.models import Payment, PaymentMethod
+from billing.payments.services import stripe
+from lib.ids import decode_id
+from tests.billing.stripe import GOOD, add_card
+from tests.people import Caller, Person, join, make_organisation
+
+Facts = dict[str, Any]  # as JSON: another process reads them
+
+
+class Flow:
+    """`prepare` runs before, `act` is what dies and is repeated, `check` says what there has to be in the end."""
+
+    name: ClassVar[str]
+    peers: ClassVar[tuple[str, ...]] = ()
+    # Whether people ask for it, who may ask again before a worker has looked. What workers do is repeated by the next.
+    is_asked_for = True
+
+    def prepare(self) -> Facts:
+        raise NotImplementedError
+
+    def act(self, facts: Facts) -> None:
+        raise NotImplementedError
+
+    def work(self, facts: Facts) -> None:
+        """What workers do for it besides what they do each minute for all payments."""
+
+    def check(self, facts: Facts) -> None:
+        raise NotImplementedError
+
+
+def customer() -> tuple[Person, Facts]:
+    """Somebody new, and what another process needs to act for them."""
+    organisation = make_organisation("Crash")
+    person = join(organisation, f"{uuid4().hex}@crash.example", "owner")
+    return person, {"headers": person.headers, "organisation": str(organisation.pk), "key": uuid4().hex}
+
+
+def customer_with_card() -> tuple[Person, Facts]:
+    person, facts = customer()
+    return person, {**facts, "card": save_card(person).public_id}
+
+
+def save_card(person: Person) -> PaymentMethod:
+    assert person.organisation is not None
+    ref = add_card(payment_methods.customer_of(person.organisation), GOOD)
+    payment_methods.refresh(person.organisation)
+    return PaymentMethod.objects.get(ref=ref)
+
+
+def ask(facts: Facts, route: str, body: Any) -> Any:
+    """A request to the API, with the flow's one key."""
+    answer = Caller().api("post", route, body, {**facts["headers"], "Idempotency-Key": facts["key"]})
+    assert answer.status_code in {200, 201}, answer.content
+    return answer.json()
+
+
+def payment_in(answer: Any) -> Payment:
+    return Payment.objects.get(pk=decode_id("pay", answer["id"]))
+
+
+def organisation_of(facts: Facts) -> Organisation:
+    return Organisation.objects.get(pk=facts["organisation"])
+
+
+def worker() -> Actor:
+    return actors.worker("crash")
+
+
+def charges_of(organisation: Organisation) -> list[Any]:
+    """What Stripe has taken from their cards."""
+    wanted: Any = {"customer": payment_methods.customer_of(organisation), "limit": 100}
+    return list(stripe()._api.charges.list(wanted).data)
