@@ -50,25 +50,51 @@ ISSUES = {
     "REFUND_CAPTURE_CURRENCY_MISMATCH": "Refund must be in the same currency as the capture",
     "REFUND_AMOUNT_EXCEEDED": "The refund amount must be less than or equal to the capture amount that has not yet "
     "been refunded.",
+    "DUPLICATE_RESOURCE_IDENTIFIER": "The server has found a duplicate of the resource that was to be created.",
+    "PLAN_PRODUCT_NOT_COMPATIBLE": "The new plan should belong to the product of the present one.",
+    "SUBSCRIPTION_CANNOT_BE_ACTIVATED": "Subscription cannot be activated after payment failure threshold has reached.",
+    "ZERO_OUTSTANDING_BALANCE": "Current outstanding balance should be greater than zero.",
+    "AMOUNT_GREATER_THAN_OUTSTANDING_BALANCE": "The capture amount can not be greater than the current outstanding "
+    "balance.",
+    "TRANSACTION_ALREADY_REFUNDED": "Refund refused, the transaction has been refunded before.",
+    "REFUND_EXCEEDED_TRANSACTION_AMOUNT": "Refund refused, the amount is more than is left of the transaction.",
     "DUPLICATE_REQUEST_ID": "The value of PayPal-Request-Id header has already been used with another request.",
 }
 
 
 class Problem(Exception):
-    """A refusal in PayPal's words. `field` is a JSON pointer into the request's body."""
+    """A refusal in PayPal's words. `field` is a JSON pointer into the request's body; `text` its sentence, where that
+    depends on more than the issue."""
 
-    def __init__(self, status: int, issue: str, *, field: str = "", value: str = "") -> None:
+    sentences = ISSUES
+
+    def __init__(self, status: int, issue: str, *, field: str = "", value: str = "", text: str = "") -> None:
         super().__init__(issue)
         self.status = status
         self.issue = issue
         self.field = field
         self.value = value
+        self.text = text
 
     def answer(self) -> Json:
-        detail: dict[str, Any] = {"issue": self.issue, "description": ISSUES.get(self.issue, self.issue)}
+        detail: dict[str, Any] = {
+            "issue": self.issue,
+            "description": self.text or self.sentences.get(self.issue, self.issue),
+        }
         if self.field:
             detail |= {"field": self.field, "value": self.value, "location": "body"}
         return envelope(self.status, [detail])
+
+
+class BillingProblem(Problem):
+    """The API of subscriptions has sentences of its own."""
+
+    sentences = ISSUES | {
+        "MISSING_REQUIRED_PARAMETER": "A required field is missing.",
+        "INVALID_PARAMETER_VALUE": "The value of a field is invalid.",
+        "INVALID_PARAMETER_SYNTAX": "The value of a field does not conform to the expected format.",
+        "INVALID_STRING_MAX_LENGTH": "The value of a field is too long.",
+    }
 
 
 def envelope(status: int, details: list[dict[str, Any]] | None = None) -> Json:

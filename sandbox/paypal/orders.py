@@ -45,7 +45,7 @@ def create(store: Store, body: dict[str, Any], url: str) -> Document:
     units = _read_units(body.get("purchase_units"))
     context, wallet = _read_context(body)
     for name in ("return_url", "cancel_url"):
-        _check_url(context.get(name), f"/application_context/{name}")
+        check_url(context.get(name), f"/application_context/{name}")
     order_id = new_id()
     path = f"/v2/checkout/orders/{order_id}"
     order: Document = {
@@ -109,7 +109,7 @@ def _read_context(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     return context, wallet
 
 
-def _check_url(url: Any, field: str) -> None:
+def check_url(url: Any, field: str) -> None:
     """People are sent there by a redirect: only a web address will do."""
     if url is None:
         return

@@ -19,6 +19,7 @@ from sandbox.paypal.payout_routes import PayoutRoutes
 from sandbox.paypal.reading import read_body, read_form
 from sandbox.paypal.replays import ORDERS_S, REFUNDS_S, once
 from sandbox.paypal.signing import CERT_PATH, Signer, raw_member
+from sandbox.paypal.subscription_routes import SubscriptionRoutes
 from sandbox.paypal.webhooks import Webhooks
 from sandbox.peer import Options, Peer
 from sandbox.server import BAD_KNOB, local
@@ -28,7 +29,7 @@ from sandbox.wire import Json, Refuse, read_object
 TOKEN_S = 32_400
 SCOPE = "https://uri.paypal.com/services/payments/payment https://uri.paypal.com/services/payments/refund openid"
 VERIFY_FIELDS = ("auth_algo", "cert_url", "transmission_id", "transmission_sig", "transmission_time", "webhook_id")
-CREATES = ("/v2/checkout/orders", "/v1/payments/payouts")
+CREATES = ("/v2/checkout/orders", "/v1/payments/payouts", "/v1/billing/", "/v1/catalogs/")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -42,6 +43,7 @@ class PaypalPeer(Peer):
         self._signer = Signer(store, options.webhook_id)
         self._webhooks = Webhooks(store, self._signer, url=options.url, target=options.webhook_url)
         self._payouts = PayoutRoutes(store, self._webhooks, options.url)
+        self._subscriptions = SubscriptionRoutes(store, self._webhooks, options.url)
 
     def routes(self) -> Sequence[Route]:
         api = {
@@ -55,6 +57,7 @@ class PaypalPeer(Peer):
             ("GET", "/v1/notifications/webhooks-events/{id}"): self.show_event,
             ("POST", "/v1/notifications/webhooks-events/{id}/resend"): self.resend_event,
             **self._payouts.api(),
+            **self._subscriptions.api(),
         }
         return [
             Route("/v1/oauth2/token", self.give_token, methods=["POST"]),
@@ -66,6 +69,7 @@ class PaypalPeer(Peer):
             Route("/sandbox/webhooks", local(self.set_webhooks), methods=["POST"]),
             Route("/sandbox/captures/{id}/return", local(self.return_capture), methods=["POST"]),
             *self._payouts.knobs(),
+            *self._subscriptions.others(),
         ]
 
     def refuse(self, reason: str) -> Response:
@@ -74,6 +78,10 @@ class PaypalPeer(Peer):
 
     def creates(self, method: str, path: str) -> bool:
         return method == "POST" and (path.startswith(CREATES) or path.endswith("/refund"))
+
+    def on_tick(self) -> None:
+        """What falls due of subscriptions."""
+        self._subscriptions.run()
 
     async def open(self) -> None:
         await super().open()

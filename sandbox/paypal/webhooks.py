@@ -25,6 +25,14 @@ SUMMARIES = {
     "PAYMENT.PAYOUTS-ITEM.BLOCKED": ("payouts_item", "A payout item was blocked"),
     "PAYMENT.PAYOUTS-ITEM.RETURNED": ("payouts_item", "A payout item has been returned"),
     "PAYMENT.PAYOUTS-ITEM.CANCELED": ("payouts_item", "A payout item has been canceled"),
+    "PAYMENT.SALE.COMPLETED": ("sale", "A payment of a subscription was completed"),
+    "PAYMENT.SALE.REFUNDED": ("refund", "A payment of a subscription was refunded"),
+    "BILLING.SUBSCRIPTION.ACTIVATED": ("subscription", "Subscription activated"),
+    "BILLING.SUBSCRIPTION.RE-ACTIVATED": ("subscription", "Subscription reactivated"),
+    "BILLING.SUBSCRIPTION.UPDATED": ("subscription", "Subscription updated"),
+    "BILLING.SUBSCRIPTION.SUSPENDED": ("subscription", "Subscription suspended"),
+    "BILLING.SUBSCRIPTION.CANCELLED": ("subscription", "Subscription cancelled"),
+    "BILLING.SUBSCRIPTION.PAYMENT.FAILED": ("subscription", "Payment of a subscription failed"),
     "PAYMENT.PAYOUTS-ITEM.REFUNDED": ("payouts_item", "A payout item was refunded"),
 }
 
