@@ -14,17 +14,18 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from sandbox.bills import Cost, hours_by_day
 from sandbox.listeners import SSH_PORT, Listeners
 from sandbox.store import Store
 
 State = Literal["booting", "running", "stopped", "exited", "failed", "preempted", "terminated"]
 KIND = "instance"
-SECONDS_PER_HOUR = Decimal(3600)
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Times are unix seconds, prices USD per hour; `details` is what the provider's own protocol adds."""
+    """Times are unix seconds, prices USD per hour; `days` is the bill by day in UTC, and `details` what the provider's
+    own protocol adds."""
 
     id: str
     state: State
@@ -39,6 +40,7 @@ class Instance:
     ended_at: float | None = None
     wanted_ports: list[int] = field(default_factory=lambda: [SSH_PORT])
     ports: dict[int, int] = field(default_factory=dict)
+    days: dict[str, Cost] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,20 +64,29 @@ def settle(instance: Instance, now: float) -> Instance:
     """Bill up to `now`: GPUs while running, disk until terminated."""
     if instance.state == "terminated":
         return instance
-    hours = Decimal(repr(max(0.0, now - instance.settled_at))) / SECONDS_PER_HOUR
-    gpu = instance.price_hour * hours if instance.state == "running" else Decimal(0)
-    disk = instance.disk_hour * hours
-    return replace(instance, settled_at=now, gpu_cost=instance.gpu_cost + gpu, disk_cost=instance.disk_cost + disk)
+    for day, hours in hours_by_day(instance.settled_at, now):
+        gpu = instance.price_hour * hours if instance.state == "running" else Decimal(0)
+        instance = charge(instance, day, Cost(gpu, instance.disk_hour * hours))
+    return replace(instance, settled_at=now)
+
+
+def charge(instance: Instance, day: str, cost: Cost) -> Instance:
+    """With this much more on the bill of a day."""
+    days = {**instance.days, day: instance.days.get(day, Cost()) + cost}
+    return replace(instance, days=days, gpu_cost=instance.gpu_cost + cost.gpu, disk_cost=instance.disk_cost + cost.disk)
 
 
 def to_document(instance: Instance) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(instance).items()}
+    flat = {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(instance).items()}
+    return {**flat, "days": {day: [str(cost.gpu), str(cost.disk)] for day, cost in instance.days.items()}}
 
 
 def from_document(body: dict[str, Any]) -> Instance:
     money = {name: Decimal(body[name]) for name in ("price_hour", "disk_hour", "gpu_cost", "disk_cost")}
     ports = {int(inner): outer for inner, outer in body["ports"].items()}
-    return Instance(**{**body, **money, "ports": ports})
+    # Files of an earlier version know no days.
+    days = {day: Cost(Decimal(gpu), Decimal(disk)) for day, (gpu, disk) in body.get("days", {}).items()}
+    return Instance(**{**body, **money, "ports": ports, "days": days})
 
 
 class Fleet:
@@ -151,6 +162,12 @@ class Fleet:
         ended = replace(settle(instance, now), state=state, running_at=None, ended_at=now)
         self._put(ended)
         return ended
+
+    def charge(self, instance: Instance, day: str, cost: Cost) -> Instance:
+        """Put a sum on the bill, as a provider may do for what only it knows."""
+        charged = charge(instance, day, cost)
+        self._put(charged)
+        return charged
 
     def settled(self, instance: Instance) -> Instance:
         """The same with its cost up to now, for a bill."""

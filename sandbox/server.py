@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sandbox import bills
 from sandbox.faults import FaultGate
 from sandbox.fleet import Instance, State, to_document
 from sandbox.peer import Peer
@@ -104,6 +106,7 @@ class Knobs:
             Route("/sandbox/tick", local(self.tick), methods=["POST"]),
             Route("/sandbox/reset", local(self.reset), methods=["POST"]),
             Route("/sandbox/instances", local(self.list_instances), methods=["GET"]),
+            Route("/sandbox/instances/{id}/charge", local(self.charge), methods=["POST"]),
             Route("/sandbox/instances/{id}/{event}", local(self.happen), methods=["POST"]),
         ]
 
@@ -145,6 +148,19 @@ class Knobs:
         if state is None or instance is None or instance.state == "terminated":
             return Json({"error": f"no such instance, or an event other than {', '.join(EVENTS)}"}, 404)
         return Json(_shown(self._peer.fleet.end(instance, state)))
+
+    async def charge(self, request: Request) -> Response:
+        """`{"day": "2026-06-01", "usd": "1.50"}`: a sum more, or less, on the bill of an instance."""
+        body = await read_object(request, bad=BAD_KNOB)
+        instance = self._peer.fleet.get(request.path_params["id"])
+        try:
+            bills.begin_of(str(body.get("day")))
+            usd = Decimal(str(body.get("usd")))
+        except (ValueError, ArithmeticError):
+            return Json({"error": "day is a date, usd an amount"}, 400)
+        if instance is None or not usd.is_finite():
+            return Json({"error": "no such instance, or no such amount"}, 404)
+        return Json(_shown(self._peer.fleet.charge(instance, str(body["day"]), bills.Cost(usd))))
 
 
 def _shown(instance: Instance) -> dict[str, Any]:

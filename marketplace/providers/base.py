@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Kind = Literal["on_demand", "spot", "reserved"]
 InstanceState = Literal["creating", "pulling", "booting", "running", "stopped", "exited", "failed", "gone"]
@@ -186,3 +186,22 @@ class Provider(Protocol):
     def terminate(self, ref: str) -> None: ...
 
     def logs(self, ref: str, *, after: str = "") -> list[LogLine]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """What a provider charges for one of its instances within a time."""
+
+    ref: str
+    amount: Decimal
+    currency: str
+    since: datetime
+    until: datetime
+
+
+@runtime_checkable
+class BillingProvider(Protocol):
+    """An adapter whose provider tells by its API what each instance has cost."""
+
+    def bill(self, since: datetime, until: datetime) -> list[BillLine]:
+        """All lines of the days from midnight `since` to midnight `until` (UTC), which is not included."""

@@ -29,6 +29,7 @@ CALL_S = 10.0
 STREAM_QUIET_S = 2.0
 SIX_PLACES = Decimal("0.000001")
 DEAREST_PER_HOUR = Decimal(10_000)
+LARGEST_BILL = Decimal(100_000_000)
 VRAM_GB = (1.0, 1024.0)
 MAX_GPUS = 1024
 LOG_LINE = 10_000
@@ -250,6 +251,10 @@ class Row:
         if self._value.get(key) is None:
             return None
         return Decimal(self._figure(key, 0, DEAREST_PER_HOUR)).quantize(SIX_PLACES)
+
+    def amount(self, key: str) -> Decimal:
+        """USD of a bill, to six places; negative where the provider gives something back."""
+        return Decimal(self._figure(key, -LARGEST_BILL, LARGEST_BILL)).quantize(SIX_PLACES)
 
     def _figure(self, key: str, low: float | Decimal, high: float | Decimal) -> int | Decimal:
         value = self._value.get(key)

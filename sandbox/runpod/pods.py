@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from sandbox.bills import DAY_S, Cost, begin_of
 from sandbox.fleet import Instance
 from sandbox.listeners import SSH_PORT
 from sandbox.runpod.stock import Cloud
@@ -226,17 +226,18 @@ def _runtime(instance: Instance) -> dict[str, Any]:
     }
 
 
-def billing_record(bill: Instance, since: float, until: float) -> dict[str, Any]:
-    """One bucket for the whole life of a pod; `bill` is settled."""
-    return {
-        "startTime": rfc3339(since),
-        "endTime": rfc3339(min(until, time.time())),
-        "podId": bill.id,
-        **amounts([bill]),
-    }
+def billing_records(instance: Instance, days: dict[str, Cost]) -> list[dict[str, Any]]:
+    """One for each day on which it cost something."""
+    return [
+        {
+            "startTime": rfc3339(begin_of(day)),
+            "endTime": rfc3339(begin_of(day) + DAY_S),
+            "podId": instance.id,
+            **amounts(cost),
+        }
+        for day, cost in sorted(days.items())
+    ]
 
 
-def amounts(bills: list[Instance]) -> dict[str, Any]:
-    gpu = sum((bill.gpu_cost for bill in bills), Decimal(0))
-    disk = sum((bill.disk_cost for bill in bills), Decimal(0))
-    return {"totalAmount": gpu + disk, "gpuAmount": gpu, "cpuAmount": 0, "diskAmount": disk}
+def amounts(cost: Cost) -> dict[str, Any]:
+    return {"totalAmount": cost.total, "gpuAmount": cost.gpu, "cpuAmount": 0, "diskAmount": cost.disk}

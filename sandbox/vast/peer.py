@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sandbox import workload
+from sandbox.bills import Cost, total, within
 from sandbox.fleet import Instance
 from sandbox.limits import Intervals
 from sandbox.peer import Options, Peer
@@ -29,6 +30,7 @@ from sandbox.wire import Json, Refuse, read_object
 PAGE = 25
 USUAL_DISK_GB = 8.0
 LOG_DELAY_S = 0.5
+MOST_CHARGES = 500
 TYPES = {"on-demand", "ondemand", "bid", "interruptible", "reserved"}
 # Seconds between two calls, as Vast publishes its thresholds.
 INTERVALS = {"search": 6.0, "create": 4.5, "destroy": 3.0, "show": 2.0, "list": 1.0, "manage": 1.0}
@@ -289,17 +291,26 @@ class VastPeer(Peer):
         return PlainTextResponse("".join(f"{text}\n" for text in texts))
 
     async def charges(self, request: Request) -> Response:
-        """What each instance has cost; one row for each, the whole of its life."""
+        """One row for each instance with what it cost in the days asked for, newest first."""
         self.check_bearer(request)
+        given = request.query_params
         try:
-            days = json.loads(request.query_params.get("select_filters", "{}")).get("day", {})
-            since, until = float(days["gte"]), float(days["lte"])
+            filters = json.loads(given.get("select_filters", "{}"))
+            since, until = float(filters["day"]["gte"]), float(filters["day"]["lte"])
+            kinds = filters.get("type", {}).get("in", ["instance"])
+            limit = max(1, min(int(given.get("limit", "100")), MOST_CHARGES))
         except (ValueError, TypeError, KeyError, AttributeError):
             return failure(400, "invalid_args", "Must provide both 'day' gte and lte filters for instance charges")
-        bills = [self.fleet.settled(item) for item in self.fleet.all()]
-        rows = [_charge(bill) for bill in bills if bill.settled_at >= since and bill.created_at <= until]
-        rows.reverse()
-        return Json({"success": True, "count": len(rows), "total": len(rows), "next_token": None, "results": rows})
+        try:
+            before = _last_id(given["after_token"]) if given.get("after_token") else None
+        except BadQuery as error:
+            return failure(400, "invalid_token", str(error))
+        bills = [self.fleet.settled(item) for item in self.fleet.all()] if "instance" in kinds else []
+        rows = {int(bill.id): _charge(bill, days) for bill in bills if (days := within(bill.days, since, until))}
+        left = sorted((id for id in rows if before is None or id < before), reverse=True)
+        page = [rows[id] for id in left[:limit]]
+        following = _token(left[limit - 1]) if len(left) > limit else None
+        return Json({"success": True, "count": len(page), "total": len(rows), "next_token": following, "results": page})
 
 
 def _list_query(request: Request) -> tuple[int, int, list[str], dict[str, Any]]:
@@ -331,14 +342,14 @@ def _last_id(token: str) -> int:
         raise BadQuery("Invalid pagination token") from None
 
 
-def _charge(bill: Instance) -> Document:
-    start, end = int(bill.created_at), int(bill.settled_at)
+def _charge(bill: Instance, days: dict[str, Cost]) -> Document:
+    start, end, cost = int(bill.created_at), int(bill.settled_at), total(days)
     span = {"start": start, "end": end}
     items: list[Document] = [
         {**span, "type": kind, "source": None, "description": text, "amount": amount, "metadata": {}, "items": []}
         for kind, text, amount in (
-            ("gpu", f"at ${bill.price_hour:f}/hour", bill.gpu_cost),
-            ("disk", f"at ${bill.disk_hour:f}/hour", bill.disk_cost),
+            ("gpu", f"at ${bill.price_hour:f}/hour", cost.gpu),
+            ("disk", f"at ${bill.disk_hour:f}/hour", cost.disk),
         )
     ]
     return {
@@ -346,7 +357,7 @@ def _charge(bill: Instance) -> Document:
         "type": "instance",
         "source": f"instance-{bill.id}",
         "description": f"Instance {bill.id} Charges",
-        "amount": round(bill.gpu_cost + bill.disk_cost, 6),
+        "amount": round(cost.total, 6),
         "metadata": {"label": bill.details["label"] or ""},
         "items": items,
     }

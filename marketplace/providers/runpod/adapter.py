@@ -17,6 +17,7 @@ from functools import partial
 
 from marketplace.providers.base import (
     Account,
+    BillLine,
     Capability,
     Instance,
     InstanceState,
@@ -110,6 +111,9 @@ class Adapter:
     def logs(self, ref: str, *, after: str = "") -> list[LogLine]:
         """Lines after the event `after`, as far as the stream holds them now."""
         return list(_read_events(self._client.log_events(ref, after=after)))
+
+    def bill(self, since: datetime, until: datetime) -> list[BillLine]:
+        return [_read_bill(Row(record)) for record in self._client.pod_bills(since, until)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,11 @@ def _read_time(text: str) -> datetime:
     except ValueError:
         raise RefusedRow("a time is not ISO 8601") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _read_bill(row: Row) -> BillLine:
+    span = _read_time(row.text("startTime")), _read_time(row.text("endTime"))
+    return BillLine(row.text("podId"), row.amount("totalAmount"), "USD", *span)
 
 
 def _read_events(stream: str) -> Iterator[LogLine]:

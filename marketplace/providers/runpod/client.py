@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from lib.http import Answer
 from marketplace.providers.base import BadAnswer, NoFunds, OfferGone, ProviderError
@@ -69,6 +70,11 @@ class RunPodClient(Client):
 
     def delete(self, ref: str) -> None:
         self.call("DELETE", f"/v2/pods/{path_part(ref)}")
+
+    def pod_bills(self, since: datetime, until: datetime) -> list[object]:
+        """One record for each pod and day."""
+        params = {"startTime": since.isoformat(), "endTime": until.isoformat(), "bucketSize": "day"}
+        return Row(self.get("/v2/billing/pods", params=params)).items("records")
 
     def log_events(self, ref: str, *, after: str) -> str:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after and after.isascii() else {})

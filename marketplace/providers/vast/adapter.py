@@ -16,6 +16,7 @@ from hashlib import blake2s
 from marketplace.providers.base import (
     Account,
     BadAnswer,
+    BillLine,
     Capability,
     Instance,
     InstanceState,
@@ -132,6 +133,10 @@ class Adapter:
         seen = max((n for n, line in enumerate(lines) if line.cursor == after), default=-1)
         return lines[seen + 1 :]
 
+    def bill(self, since: datetime, until: datetime) -> list[BillLine]:
+        rows = (Row(item) for item in self._client.charges(since, until))
+        return [_read_charge(row, since, until) for row in rows if row.text("type") == "instance"]
+
 
 def _read_offer(row: Row, *, kind: Kind) -> Iterator[RawOffer]:
     cores, usable = row.maybe("cpu_cores", low=1), row.maybe("cpu_cores_effective", low=0.1)
@@ -180,6 +185,12 @@ def _read_instance(row: Row) -> Instance:
         message=row.note("status_msg"),
         started_at=datetime.fromtimestamp(started, UTC) if started else None,
     )
+
+
+def _read_charge(row: Row, since: datetime, until: datetime) -> BillLine:
+    """The contract's own times are those of its life; the sum is that of the days which were asked for."""
+    ref = row.text("source").removeprefix("instance-")
+    return BillLine(ref, row.amount("amount"), "USD", since, until)
 
 
 def _read_ports(row: Row) -> dict[int, str]:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from contextlib import suppress
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from lib.http import Answer, HttpFailed, call
@@ -15,6 +16,7 @@ from marketplace.providers.wire import CALL_S, Client, NotThere, Row, path_part
 LIVE_URL = "https://console.vast.ai"
 LISTING_LIMIT = 3000
 PAGE = 25
+CHARGES_PAGE = 500
 MAX_PAGES = 80
 LOG_TAIL = 2000
 # The log is uploaded to S3 after it was asked for; until then the address answers 403 or 404.
@@ -96,6 +98,21 @@ class VastClient(Client):
     def destroy(self, ref: str) -> None:
         with suppress(NotThere):
             self.call("DELETE", f"/api/v0/instances/{path_part(ref)}/")
+
+    def charges(self, since: datetime, until: datetime) -> list[object]:
+        """One row for each contract. Vast's filter includes both ends."""
+        days = {"gte": int(since.timestamp()), "lte": int(until.timestamp()) - 1}
+        filters = json.dumps({"day": days, "type": {"in": ["instance"]}})
+        found: list[object] = []
+        token = ""
+        for _ in range(MAX_PAGES):
+            params = {"select_filters": filters, "limit": CHARGES_PAGE, "after_token": token}
+            page = Row(self.get("/api/v0/charges/", params={k: v for k, v in params.items() if v != ""}))
+            found += page.items("results")
+            token = page.note("next_token", limit=2000, required=True)
+            if not token:
+                return found
+        raise BadAnswer(f"{self.service}: the list of charges does not end.")
 
     def log_text(self, ref: str) -> str:
         path = f"/api/v0/instances/request_logs/{path_part(ref)}"
