@@ -243,6 +243,8 @@ PROVIDER_KEYS = {
     "lambda_labs": env("LAMBDA_API_KEY"),
     "akash": env("AKASH_API_KEY"),
 }
+# What the nightly reconciliation compares beside billing's own sources: functions of higher apps that answer them.
+COMPARED_ELSEWHERE = ["pods.provider_bills.comparisons"]
 PAYPAL_URL = env("PAYPAL_URL", "https://api-m.paypal.com")
 PAYPAL_CLIENT_ID = env("PAYPAL_CLIENT_ID")
 PAYPAL_CLIENT_SECRET = env("PAYPAL_CLIENT_SECRET")
@@ -334,7 +336,13 @@ SIGN_IN_SERVICES = [
     if name in SOCIALACCOUNT_PROVIDERS
 ]
 # Where a form that pays may lead: PayPal's page, the page of a card's bank.
-PAYMENT_PAGES = [PAYPAL_URL, "https://www.paypal.com", STRIPE_URL, "https://hooks.stripe.com"]
+PAYMENT_PAGES = [
+    PAYPAL_URL,
+    "https://www.paypal.com",
+    STRIPE_URL,
+    "https://hooks.stripe.com",
+    "https://connect.stripe.com",
+]
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/v2/docs", "/api/v2/redoc"],
     "DIRECTIVES": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -22,6 +22,11 @@ def round_money(amount: Decimal) -> Decimal:
 def round_for_payment(amount: Decimal, currency: str) -> Decimal:
     """To the places in which the currency is paid: cents for USD."""
     return amount.quantize(Decimal(1).scaleb(-PLACES[currency]), rounding=ROUND_HALF_EVEN)
+
+
+def floor_for_payment(amount: Decimal, currency: str) -> Decimal:
+    """As much of it as can be paid: what is less than a cent stays."""
+    return amount.quantize(Decimal(1).scaleb(-PLACES[currency]), rounding=ROUND_FLOOR)
 
 
 def parse_amount(text: str | Decimal, *, currency: str, field: str = "amount") -> Decimal:

@@ -1,0 +1,1 @@
+"""Earnings of owners and operators, and how they are paid out."""

@@ -1,0 +1,94 @@
+"""Earnings paid in USDC: our dollars become USDC of the owner one for one, which an ordinary withdrawal sends.
+
+The dollars stay held among the earnings until the withdrawal is final. A withdrawal that was called off or has failed
+gives its USDC to the owner's wallet: from there we take it back, unless the owner has used it, and then was paid.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import actor as actors
+from billing import ledger
+from billing.accounts import Kind, account_of, wallet_of
+from billing.chain.books import CURRENCY
+from billing.chain.networks import network_of
+from billing.chain.withdrawals import request_withdrawal
+from billing.ledger import Leg, transfer_id
+from billing.lifecycle import WithdrawalStatus
+from billing.models import Payout, Transfer, Withdrawal
+from billing.payments.base import Gone, NewPayout, PayoutState, Refused, RemotePayout
+from lib.errors import Conflict, Invalid
+from lib.ids import decode_id
+
+SOURCE = "payout_usdc"
+KEPT = "kept_in_wallet"
+STATES: dict[str, PayoutState] = {
+    WithdrawalStatus.DONE: "paid",
+    WithdrawalStatus.FAILED: "failed",
+    WithdrawalStatus.CANCELLED: "failed",
+}
+
+
+class UsdcPayouts:
+    """A `PayoutService`. It calls nobody: the chain's own worker sends what it queues."""
+
+    def send_payout(self, payout: NewPayout) -> RemotePayout:
+        """In one transaction, so that USDC are given only for a withdrawal that is queued, and once."""
+        row = Payout.objects.select_related("organisation").get(pk=decode_id("pyo", payout.reference))
+        chain, _sign, address = payout.destination.partition(":")
+        try:
+            with transaction.atomic():
+                ledger.post([_leg(row, "give")])
+                withdrawal = request_withdrawal(
+                    organisation=row.organisation,
+                    network=network_of(chain),
+                    address=address,
+                    amount=payout.amount,
+                    actor=actors.worker("payouts"),
+                    key=payout.reference,
+                )
+        except (Invalid, Conflict) as refusal:
+            raise Refused(refusal.code) from None
+        return _read(withdrawal)
+
+    def fetch_payout(self, ref: str) -> RemotePayout:
+        withdrawal = Withdrawal.objects.filter(pk=decode_id("wdr", ref)).first()
+        if withdrawal is None:
+            raise Gone(ref)
+        return _read(withdrawal)
+
+
+def take_back(payout: Payout) -> bool:
+    """In the caller's transaction: the USDC of a withdrawal that did not leave. False when the owner has used them."""
+    if not Transfer.objects.filter(pk=_id(payout, "give")).exists():
+        return True  # refused before any were given
+    try:
+        ledger.post([_leg(payout, "take")])
+    except ledger.Overdraft:
+        return False
+    return True
+
+
+def _leg(payout: Payout, step: str) -> Leg:
+    ours = account_of(None, Kind.CONVERSION, CURRENCY).pk
+    theirs = wallet_of(payout.organisation, CURRENCY).pk
+    debit, credit = (ours, theirs) if step == "give" else (theirs, ours)
+    return Leg(_id(payout, step), debit, credit, payout.amount, CURRENCY, SOURCE, str(payout.pk), payout.public_id)
+
+
+def _id(payout: Payout, step: str) -> UUID:
+    return transfer_id(SOURCE, payout.pk, step)
+
+
+def _read(withdrawal: Withdrawal) -> RemotePayout:
+    return RemotePayout(
+        ref=withdrawal.public_id,
+        reference=withdrawal.idempotency_key,
+        state=STATES.get(withdrawal.status, "pending"),
+        amount=withdrawal.amount,
+        currency="USD",  # one for one
+        reason=withdrawal.reason,
+    )

@@ -1,0 +1,176 @@
+"""The page of earnings: what there is, when it can be paid out, where to, and what was paid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import Organisation
+from accounts.requests import Request
+from accounts.roles import Permission
+from billing import access
+from billing.chain import links
+from billing.forms_payouts import PayeeForm, PayoutForm, SumForm, empty_forms
+from billing.models import Payout
+from billing.payouts import earnings, methods, payees, requesting, statements
+from lib.clock import now
+from lib.errors import AppError
+from lib.forms import add_refusal
+from lib.rate import limit
+
+ROWS, DAYS = 20, 30
+LIVE_PATH = "/ws/dashboard/"
+PAYOUT_IDS, MOVE_IDS = "payout_%s", "move_%s"  # both forms have an amount
+
+
+@require_GET
+def show(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_see(request.actor)
+    if request.htmx:
+        return render(request, "billing/_earnings.html", rows_of(organisation))
+    return page(request, organisation)
+
+
+@require_POST
+def payout(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
+    limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
+    form = PayoutForm(methods.methods_of(organisation), request.POST, auto_id=PAYOUT_IDS)
+
+    def ask() -> str:
+        chosen = form.cleaned_data["method"]
+        made = requesting.request_payout(
+            organisation=organisation,
+            amount=form.cleaned_data["amount"],
+            method=access.get_payout_method(request.actor, chosen, organisation) if chosen else None,
+            actor=request.actor,
+            key=f"page-{form.cleaned_data['token']}",
+        )
+        return _("%(amount)s USD are set aside for you.") % {"amount": f"{made.amount:.2f}"}
+
+    return answer(request, organisation, form, ask, payout_form=form)
+
+
+@require_POST
+def move(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
+    limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
+    form = SumForm(request.POST, auto_id=MOVE_IDS)
+
+    def act() -> str:
+        moved = requesting.move_to_wallet(
+            organisation=organisation,
+            amount=form.cleaned_data["amount"],
+            actor=request.actor,
+            key=f"page-{form.cleaned_data['token']}",
+        )
+        return _("%(amount)s USD are in your wallet.") % {"amount": f"{moved:.2f}"}
+
+    return answer(request, organisation, form, act, move_form=form)
+
+
+@require_POST
+def payee(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_pay_for(request.actor)
+    form = PayeeForm(request.POST)
+
+    def act() -> str:
+        payees.change(organisation, **form.cleaned_data, actor=request.actor)
+        return _("Saved.")
+
+    return answer(request, organisation, form, act, payee_form=form)
+
+
+@require_POST
+def cancel(request: Request, payout_id: str) -> HttpResponse:
+    found = access.get_payout(request.actor, payout_id, Permission.MANAGE_BILLING)
+    try:
+        requesting.cancel(found, actor=request.actor)
+    except AppError as refusal:
+        messages.error(request, refusal.message)
+    else:
+        messages.success(request, _("The payout was called off; the sum is among your earnings again."))
+    return redirect("billing:earnings")
+
+
+def answer(
+    request: Request, organisation: Organisation, form: forms.Form, act: Callable[[], str], **shown: forms.Form
+) -> HttpResponse:
+    """Do it, or show the page again with what is wrong beside the field."""
+    if form.is_valid():
+        try:
+            done = act()
+        except AppError as refusal:
+            add_refusal(form, refusal)
+        else:
+            messages.success(request, done)
+            return redirect("billing:earnings")
+    return page(request, organisation, status=422, **shown)
+
+
+def page(request: Request, organisation: Organisation, *, status: int = 200, **given: forms.Form) -> HttpResponse:
+    profile = payees.profile_of(organisation)
+    days = earnings.earned_by_day(organisation, days=DAYS)
+    ways = list(methods.methods_of(organisation))
+    context = {
+        **rows_of(organisation),
+        **_forms(organisation, ways),
+        **given,
+        "profile": profile,
+        "missing": payees.missing(profile),
+        "methods": ways,
+        "kinds": methods.configured(),
+        "wallets": links.wallets_of(organisation),
+        "days": days,
+        "earned": sum((amount for _day, amount in days), earnings.ZERO),
+        "chart": _chart(days),
+        "months": statements.months_of(organisation),
+        "smallest": requesting.SMALLEST,
+        "approval_above": settings.PAYOUT_APPROVAL_ABOVE,
+        "method_delay": settings.PAYOUT_METHOD_DELAY.total_seconds(),
+        "live_path": LIVE_PATH,
+    }
+    return render(request, "billing/earnings.html", context, status=status)
+
+
+def rows_of(organisation: Organisation) -> dict[str, Any]:
+    """What changes while one looks."""
+    rows = Payout.objects.filter(organisation=organisation).select_related("method").order_by("-pk")[:ROWS]
+    return {
+        "has_earned": earnings.has_earned(organisation),
+        "earnings": earnings.earnings_of(organisation),
+        "free_from": earnings.free_from(organisation),
+        "next_pay_day": requesting.last_pay_day() + requesting.WEEK,
+        "pays_weekly": payees.profile_of(organisation).pays_weekly,
+        "payouts": rows,
+        "now": now(),
+    }
+
+
+def _forms(organisation: Organisation, ways: list[Any]) -> dict[str, forms.Form]:
+    profile = payees.profile_of(organisation)
+    stated = {name: getattr(profile, name) for name in ("legal_name", "country", "tax_form", "pays_weekly")}
+    if not profile.country:
+        stated["country"] = organisation.country
+    return {
+        "payout_form": PayoutForm(ways, initial={"token": uuid4().hex}, auto_id=PAYOUT_IDS),
+        "move_form": SumForm(initial={"token": uuid4().hex}, auto_id=MOVE_IDS),
+        "payee_form": PayeeForm(initial=stated),
+        **empty_forms(organisation),
+    }
+
+
+def _chart(days: list[tuple[Any, Any]]) -> dict[str, Any]:
+    return {
+        "x": [day.isoformat() for day, _amount in days],
+        "series": [{"label": _("Earned"), "unit": "$", "values": [f"{amount:.6f}" for _day, amount in days]}],
+    }
