@@ -18,6 +18,7 @@ from accounts import audit
 from accounts.models import User
 from billing import lots, receipts
 from billing.admin_chain import DepositAdmin, WithdrawalAdmin
+from billing.admin_chargebacks import ChargebackAdmin
 from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
 from billing.admin_methods import AutoTopUpAdmin, PaymentMethodAdmin, ServiceCustomerAdmin
 from billing.admin_referrals import ReferralAdmin, ReferralCodeAdmin
@@ -29,6 +30,7 @@ from lib.ids import new_id
 
 __all__ = [  # Django looks for them here
     "AutoTopUpAdmin",
+    "ChargebackAdmin",
     "DepositAdmin",
     "InvoiceAdmin",
     "PaymentMethodAdmin",

@@ -74,7 +74,7 @@ def _head(invoice: Invoice) -> list[Flowable]:
         facts.append((_("Corrects"), invoice.corrects.number))
     facts += [
         (_("Paid with"), NAMES[invoice.payment.service]),
-        (_("Reference"), invoice.refund.service_ref if invoice.refund else invoice.payment.capture_ref),
+        (_("Reference"), _reference(invoice)),
     ]
     cells = [[_text(name, SOFT), _text(value, TEXT)] for name, value in facts]
     table = Table(cells, colWidths=[30 * mm, WIDTH - 30 * mm], style=[("LEFTPADDING", (0, 0), (-1, -1), 0), *TIGHT])
@@ -85,6 +85,12 @@ def _head(invoice: Invoice) -> list[Flowable]:
         table,
         Spacer(0, 7 * mm),
     ]
+
+
+def _reference(invoice: Invoice) -> str:
+    """What the payment service calls it."""
+    back = invoice.refund or invoice.chargeback
+    return back.service_ref if back else invoice.payment.capture_ref
 
 
 TIGHT = [

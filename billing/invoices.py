@@ -20,12 +20,12 @@ from accounts.models import Organisation, User
 from accounts.organisations import change_tax_identity
 from accounts.roles import Role
 from billing import receipts, taxes
-from billing.models import BillingDetails, Invoice, Payment, Refund
+from billing.models import BillingDetails, Chargeback, Invoice, Payment, Refund
 from lib.clock import now
 
 Kind = Invoice.Kind
 PREFIX = {Kind.INVOICE: "GB", Kind.CREDIT_NOTE: "GB-CN"}
-RELATED = ("payment", "refund", "corrects", "organisation")  # what a file and a mail show
+RELATED = ("payment", "refund", "chargeback", "corrects", "organisation")  # what a file and a mail show
 BATCH = 20
 ZERO = Decimal(0)
 
@@ -63,28 +63,32 @@ def issue_for_payment(payment: Payment) -> Invoice:
     )
 
 
-def issue_credit_note(refund: Refund) -> Invoice | None:
-    """The credit note of a refund that the caller's transaction books: none for a payment that has no invoice.
+def issue_credit_note(
+    payment: Payment, amount: Decimal, *, refund: Refund | None = None, chargeback: Chargeback | None = None
+) -> Invoice | None:
+    """The credit note of a refund, or of what the payer's bank keeps, that the caller's transaction books: none for a
+    payment that has no invoice.
 
     It is taxed as the invoice was. The tax of all that was credited so far is rounded, not that of each part: so the
     credit notes of a payment that went back in parts add up to its invoice exactly.
     """
-    invoice = invoice_of(refund.payment)
+    invoice = invoice_of(payment)
     if invoice is None:
         return None
     before = invoice.credit_notes.aggregate(net=Sum("net"), gross=Sum("gross"))
-    gross_so_far = (before["gross"] or ZERO) + refund.amount
+    gross_so_far = (before["gross"] or ZERO) + amount
     net = taxes.net_of(gross_so_far, invoice.tax_percent, invoice.currency) - (before["net"] or ZERO)
     copied = ("locale", "seller", "buyer", "tax_name", "tax_percent", "tax_treatment", "tax_note")
     return _issue(
         Kind.CREDIT_NOTE,
         now(),
-        refund.payment,
+        payment,
         refund=refund,
+        chargeback=chargeback,
         corrects=invoice,
-        lines=[_line(invoice.lines[0]["text"], net, refund.amount)],
+        lines=[_line(invoice.lines[0]["text"], net, amount)],
         net=net,
-        gross=refund.amount,
+        gross=amount,
         **{name: getattr(invoice, name) for name in copied},
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing import dunning, payment_methods, refunds
+from billing import chargeback_books, chargebacks, dunning, payment_methods, refunds
 from billing.chain.books import expected_clearing
 from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
 from billing.models import Account, Payment, Refund, Subscription, WebhookEvent
@@ -19,6 +20,7 @@ from billing.payments.base import Gone, ServiceDown
 from billing.payments.paypal import webhook as paypal_webhook
 from billing.payments.services import PAYPAL, STRIPE, service
 from billing.payments.stripe import webhook as stripe_webhook
+from billing.refunds import NotYet
 from billing.subscriptions import end_lapsed
 from lib.clock import now
 from lib.errors import NotFound
@@ -99,7 +101,9 @@ def process_event(event_id: int) -> None:
 def _act_on(event: WebhookEvent) -> str | None:
     """What staff should know, or nothing; None when it is too early to say."""
     if refund_ref := REFUND_OF[event.service](event.body):
-        return _book_refund(event, refund_ref)
+        return _book_what_went_back(event, "refund", lambda: _book_refund(event.service, refund_ref))
+    if event.service == STRIPE and (chargeback_ref := stripe_webhook.chargeback_of(event.body)):
+        return _book_what_went_back(event, "dispute", lambda: _hear_chargeback(event.service, chargeback_ref))
     if event.service == STRIPE and (customer_ref := stripe_webhook.customer_of(event.body)):
         payment_methods.refresh_of(customer_ref)
         return ""
@@ -122,32 +126,30 @@ def _look_at_subscription(event: WebhookEvent, ref: str) -> None:
         dunning.look(subscription)
 
 
-def _book_refund(event: WebhookEvent, refund_ref: str) -> str | None:
+def _book_what_went_back(event: WebhookEvent, noun: str, book: Callable[[], str]) -> str | None:
     """Money went back at the service, whoever asked for it."""
-    remote = service(event.service)
     try:
-        refund = remote.fetch_refund(refund_ref)
-        if not _is_booked(event.service, refund.capture_ref):
-            # We died between the capture and its booking: first what came in, then what went back.
-            order_ref = remote.find_order(refund.capture_ref)
-            payment = Payment.objects.filter(service=event.service, order_ref=order_ref).first()
-            if payment is None and event.service == STRIPE:  # of a renewal that we have not looked at yet, perhaps
-                raise refunds.NotYet("no payment with this capture")
-            if payment is None:
-                return "no payment with this capture"
-            checkout.complete(payment.pk)
-        refunds.book_from_service(event.service, refund)
-    except refunds.NotYet as reason:
+        return book()
+    except NotYet as reason:
         return None if event.received_at > now() - LONGEST_OPEN else str(reason)
     except Gone:
-        return "the service does not know this refund"
+        return f"the service does not know this {noun}"
     except NotFound:
-        return "not the refund that we asked for"
+        return f"not the {noun} that we asked for"
+
+
+def _book_refund(slug: str, refund_ref: str) -> str:
+    """First what came in, then what went back."""
+    refund = service(slug).fetch_refund(refund_ref)
+    if checkout.find_by_capture(slug, refund.capture_ref) is None and slug != STRIPE:
+        return "no payment with this capture"  # at Stripe perhaps of a renewal that we have not looked at yet
+    refunds.book_from_service(slug, refund)
     return ""
 
 
-def _is_booked(slug: str, capture_ref: str) -> bool:
-    return Payment.objects.filter(service=slug, capture_ref=capture_ref).exists()
+def _hear_chargeback(slug: str, ref: str) -> str:
+    chargebacks.hear(slug, ref)
+    return ""
 
 
 def check_clearing() -> list[str]:
@@ -158,6 +160,7 @@ def check_clearing() -> list[str]:
     for row in _sums(Refund.objects.filter(status=RefundStatus.COMPLETED)):
         paid[row["service"], row["currency"]] -= row["total"]
     paid.update(expected_clearing())
+    paid.update(chargeback_books.expected_clearing())
     booked = {
         (row["label"], row["currency"]): row["total"]
         for row in Account.objects.filter(kind=Account.Kind.CLEARING)

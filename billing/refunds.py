@@ -30,7 +30,7 @@ from billing.lifecycle import (
 from billing.models import Payment, Refund, Transfer
 from billing.payments import base
 from billing.payments.services import service
-from billing.states import TAKEN_AND_OPEN
+from billing.states import TAKEN_BACK
 from billing.taking_back import end_what_went_back, lock_payment, take_from_wallet
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid, NotFound
@@ -191,9 +191,9 @@ def _take_up(slug: str, remote: base.Refund) -> Refund:
 
 
 def _check_not_disputed(payment: Payment) -> None:
-    """The services refuse it too; and what the bank takes would go back twice."""
-    if payment.chargebacks.filter(status__in=TAKEN_AND_OPEN).exists():
-        message = _("The payer's bank disputes this payment: wait for its decision, or give in to it.")
+    """The service refuses it too, of the part that the bank has left as well."""
+    if payment.chargebacks.filter(status__in=TAKEN_BACK).exists():
+        message = _("The payer's bank has taken this payment back: it cannot be refunded as well.")
         raise Conflict(message, code="disputed")
 
 
@@ -252,7 +252,7 @@ def _book(refund_id: UUID, service_ref: str) -> Refund:
         refund, RefundStatus.COMPLETED, service_ref=service_ref, error="", completed_at=moment, checked_at=moment
     )
     end_what_went_back(payment)
-    invoices.issue_credit_note(refund)
+    invoices.issue_credit_note(payment, refund.amount, refund=refund)
     return refund
 
 

@@ -56,7 +56,7 @@ class ChargebackStatus(models.TextChoices):
 
 C = ChargebackStatus
 DISPUTED: frozenset[str] = frozenset({C.NEEDS_RESPONSE, C.UNDER_REVIEW, C.WON, C.LOST})
-TAKEN_AND_OPEN = (C.NEEDS_RESPONSE, C.UNDER_REVIEW)
+TAKEN_BACK = (C.NEEDS_RESPONSE, C.UNDER_REVIEW, C.LOST)
 # We see what the service says at our looks, not each step: some are skipped. A question may become a dispute.
 CHARGEBACK_TRANSITIONS: dict[str, frozenset[str]] = {
     C.WARNING_NEEDS_RESPONSE: frozenset({C.WARNING_UNDER_REVIEW, C.WARNING_CLOSED, *DISPUTED}),

@@ -20,6 +20,7 @@ import billing.api_subscriptions
 import billing.api_top_ups
 import catalyst.api
 import console.api
+import console.api_chargebacks
 import console.api_refunds
 import enrollment.api
 import marketplace.api
@@ -86,6 +87,7 @@ ROUTES = (
     catalyst.api,
     enrollment.api,
     console.api,
+    console.api_chargebacks,
     console.api_refunds,
 )
 for module in ROUTES:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console import staff, views, views_limits, views_reconciliation
+from console import staff, views, views_chargebacks, views_limits, views_reconciliation
 
 app_name = "console"
 urlpatterns = [
@@ -17,6 +17,17 @@ urlpatterns = [
     path("staff/reconciliation/run/", views_reconciliation.run_reconciliation, name="reconciliation-run"),
     path(
         "staff/reconciliation/<uuid:case_id>/resolve/", views_reconciliation.resolve_case, name="reconciliation-resolve"
+    ),
+    path("staff/chargebacks/", views_chargebacks.list_chargebacks, name="chargebacks"),
+    path("staff/chargebacks/<str:chargeback_id>/", views_chargebacks.show_chargeback, name="chargeback"),
+    path(
+        "staff/chargebacks/<str:chargeback_id>/evidence.txt",
+        views_chargebacks.download_evidence,
+        name="chargeback-evidence",
+    ),
+    path("staff/chargebacks/<str:chargeback_id>/submit/", views_chargebacks.submit_evidence, name="chargeback-submit"),
+    path(
+        "staff/chargebacks/<str:chargeback_id>/accept/", views_chargebacks.accept_chargeback, name="chargeback-accept"
     ),
     path("staff/", staff.show_staff_dashboard, name="staff"),
 ]

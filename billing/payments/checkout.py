@@ -157,6 +157,16 @@ def complete(payment_id: UUID) -> Payment:
     return payment
 
 
+def find_by_capture(slug: str, capture_ref: str) -> Payment | None:
+    """The payment of a capture, booked: when we died between the two, now. Raises Gone, ServiceDown."""
+    booked = Payment.objects.filter(service=slug, capture_ref=capture_ref).first()
+    if booked is not None:
+        return booked
+    order_ref = service(slug).find_order(capture_ref)
+    payment = Payment.objects.filter(service=slug, order_ref=order_ref).first() if order_ref else None
+    return complete(payment.pk) if payment else None
+
+
 def cancel(payment_id: UUID) -> Payment:
     """The customer turned back at the service. Should they approve after all, the payment is still booked."""
     payment = Payment.objects.get(pk=payment_id)

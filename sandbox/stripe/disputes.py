@@ -16,6 +16,7 @@ from sandbox.stripe.world import Call, World
 FEE = 1500
 DUE_S = 9 * 86_400
 OPEN = ("needs_response", "under_review")
+INQUIRIES = ("warning_needs_response", "warning_under_review")
 EVIDENCE_NAMES = (
     "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal "
     "customer_communication customer_email_address customer_name customer_purchase_ip customer_signature "
@@ -41,8 +42,10 @@ USUAL: Document = {
 }
 
 
-def open_dispute(world: World, charge: Document, *, reason: str, amount: int | None = None) -> Document:
-    """The bank takes the sum back at once, and Stripe its fee. Raises Problem."""
+def open_dispute(
+    world: World, charge: Document, *, reason: str, amount: int | None = None, inquiry: bool = False
+) -> Document:
+    """The bank takes the sum back at once, and Stripe its fee; of an inquiry nothing yet. Raises Problem."""
     if not charge["paid"] or charge["disputed"]:
         raise Problem(f"Charge {charge['id']} cannot be disputed.", code="charge_disputed", param="charge")
     at = world.time_of(charge["customer"])
@@ -53,6 +56,8 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
         "id": new_id("du"),
         "object": "dispute",
         **USUAL,
+        "status": "warning_needs_response" if inquiry else "needs_response",
+        "is_charge_refundable": inquiry,
         "amount": sum_,
         "charge": charge["id"],
         "created": at,
@@ -69,7 +74,7 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
         "payment_method_details": {
             "card": {
                 "brand": charge["payment_method_details"]["card"]["brand"],
-                "case_type": "chargeback",
+                "case_type": "inquiry" if inquiry else "chargeback",
                 "network": charge["payment_method_details"]["card"]["brand"],
                 "network_reason_code": "83" if reason == "fraudulent" else "30",
             },
@@ -80,9 +85,37 @@ def open_dispute(world: World, charge: Document, *, reason: str, amount: int | N
     }
     world.put(dispute)
     world.publish("charge.dispute.created", dispute)
-    taken = _move(world, dispute, -sum_, fee=FEE, description=f"Chargeback withdrawal for {charge['id']}")
-    world.put({**charge, "disputed": True, "_chargeback": True})
+    world.put({**charge, "disputed": True})
+    return dispute if inquiry else _withdraw(world, dispute)
+
+
+def _withdraw(world: World, dispute: Document) -> Document:
+    description = f"Chargeback withdrawal for {dispute['charge']}"
+    taken = _move(world, dispute, -dispute["amount"], fee=FEE, description=description)
+    world.put({**world.find("charge", dispute["charge"]), "_chargeback": True})
     return world.change(dispute, "charge.dispute.funds_withdrawn", balance_transactions=[taken])
+
+
+def escalate(world: World, dispute: Document) -> Document:
+    """The bank was not content with what it heard: an inquiry becomes a dispute. Raises Problem."""
+    if dispute["status"] not in INQUIRIES:
+        raise Problem("This is not an inquiry.")
+    details = {**dispute["payment_method_details"]["card"], "case_type": "chargeback"}
+    new: dict[str, Any] = {
+        "status": "needs_response",
+        "is_charge_refundable": False,
+        "payment_method_details": {**dispute["payment_method_details"], "card": details},
+    }
+    return _withdraw(world, world.change(dispute, "charge.dispute.updated", **new))
+
+
+def end_inquiry(world: World, dispute: Document) -> Document:
+    """The bank asks no more. Raises Problem."""
+    if dispute["status"] not in INQUIRIES:
+        raise Problem("This is not an inquiry.")
+    dispute = world.put({**dispute, "status": "warning_closed"})
+    world.publish("charge.dispute.closed", dispute)
+    return dispute
 
 
 def _move(world: World, dispute: Document, amount: int, *, fee: int, description: str) -> Document:
@@ -94,7 +127,7 @@ def _move(world: World, dispute: Document, amount: int, *, fee: int, description
 def update(call: Call) -> Document:
     """Evidence is added and, unless `submit` is false, sent to the bank."""
     dispute = call.world.find("dispute", call.id)
-    if dispute["status"] != "needs_response":
+    if dispute["status"] not in ("needs_response", "warning_needs_response"):
         raise Problem("This dispute is already closed.", code="dispute_already_closed")
     given = call.given.get("evidence", {})
     evidence = {**dispute["evidence"], **given}
@@ -109,7 +142,7 @@ def update(call: Call) -> Document:
     }
     if submit:
         details["submission_count"] += 1
-        new["status"] = "under_review"
+        new["status"] = dispute["status"].replace("needs_response", "under_review")
     dispute = call.world.change(dispute, "charge.dispute.updated", **new)
     decision = DECISIONS.get(evidence["uncategorized_text"] or "")
     if submit and decision:

@@ -60,18 +60,23 @@ class Knobs:
         return event
 
     def dispute(self, _request: Request, given: dict[str, Any]) -> Document:
-        """`{"charge": "ch_…", "reason"?: "fraudulent", "amount"?: cents}`"""
+        """`{"charge": "ch_…", "reason"?: "fraudulent", "amount"?: cents, "inquiry"?: true}`"""
         charge = self._world.find("charge", str(given.get("charge")))
         amount = given.get("amount")
         if amount is not None and (isinstance(amount, bool) or not isinstance(amount, int)):
             raise Problem("amount is a whole number of cents", param="amount")
-        return disputes.open_dispute(self._world, charge, reason=str(given.get("reason", "fraudulent")), amount=amount)
+        reason, inquiry = str(given.get("reason", "fraudulent")), given.get("inquiry") is True
+        return disputes.open_dispute(self._world, charge, reason=reason, amount=amount, inquiry=inquiry)
 
     def decide(self, request: Request, _given: dict[str, Any]) -> Document:
         decision = request.path_params["decision"]
+        dispute = self._world.find("dispute", request.path_params["id"])
+        of_inquiries = {"escalate": disputes.escalate, "close": disputes.end_inquiry}
+        if decision in of_inquiries:
+            return of_inquiries[decision](self._world, dispute)
         if decision not in ("won", "lost"):
-            raise Problem("A dispute is won or lost.", status=404)
-        return disputes.decide(self._world, self._world.find("dispute", request.path_params["id"]), decision)
+            raise Problem("A dispute is won or lost; an inquiry may escalate or close.", status=404)
+        return disputes.decide(self._world, dispute, decision)
 
     def fail_refund(self, request: Request, _given: dict[str, Any]) -> Document:
         refund = self._world.find("refund", request.path_params["id"])

@@ -111,6 +111,11 @@ JOURNEY = {
 STAFF = {
     "staff/",
     "staff/act-for/",
+    "staff/chargebacks/",
+    "staff/chargebacks/<str:chargeback_id>/",
+    "staff/chargebacks/<str:chargeback_id>/evidence.txt",
+    "staff/chargebacks/<str:chargeback_id>/submit/",
+    "staff/chargebacks/<str:chargeback_id>/accept/",
     "staff/reconciliation/",
     "staff/reconciliation/run/",
     "staff/reconciliation/<uuid:case_id>/resolve/",
@@ -128,7 +133,7 @@ ACCOUNT_OWN = {
     "account/2fa/recovery-codes/download/",
     "account/3rdparty/",
 }
-EXAMPLES = {"tab": "logs", "act": "terminate", "case_id": "00000000-0000-0000-0000-000000000000"}
+EXAMPLES = {"tab": "logs", "act": "terminate", "case_id": "00000000-0000-0000-0000-000000000000", "chargeback_id": "cbk_0"}
 # A form that the owner could send: the row's owner is the only reason of a refusal.
 FORM = {"role": "viewer", "name": "job"}
 

@@ -113,6 +113,7 @@ STAFF = {
     "GET admin/billing",
     "GET admin/transaction/{tx_id}",
     "POST admin/resend-receipt",
+    "GET admin/chargebacks",
     "GET admin/refunds",
     "POST admin/refunds",
 }
