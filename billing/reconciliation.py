@@ -1,7 +1,7 @@
 """The books against the world outside: each source is compared nightly and on demand; what differs becomes a case.
 
-A comparison asks the payment service or the chain about each of our rows, and never changes anything. A case stays open
-until a later run no longer finds it, or a person has explained it.
+A comparison asks the payment service, the chain or the provider about each of our rows, and never changes anything. A
+case stays open until a later run no longer finds it, or a person has explained it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -28,7 +32,7 @@ from billing.models import (
     Withdrawal,
 )
 from billing.payments.base import Gone, Order
-from billing.payments.services import PAYPAL, STRIPE, is_configured, service
+from billing.payments.services import PAYPAL, STRIPE, is_configured, listing, service
 from billing.reconcile import check_clearing
 from billing.states import DepositStatus, PaymentStatus, RefundStatus, WithdrawalStatus
 from lib.clock import now
@@ -38,6 +42,7 @@ BOOKS = "books"
 CHAIN = "usdc:"
 WINDOW = timedelta(days=35)
 MOST = 2000
+AT_ONCE = 200
 NOTHING = "—"
 # An order is compared only when neither side can still be at work on it.
 SETTLED_AFTER = timedelta(minutes=10)
@@ -59,9 +64,22 @@ class Look:
     differences: tuple[Difference, ...] = ()
 
 
+Comparison = Callable[[], Iterator[Look]]
+
+
+def comparisons() -> dict[str, Comparison]:
+    """Everything that this installation can be compared with, by source. What higher apps can compare is named in
+    settings, since billing imports none of them."""
+    found: dict[str, Comparison] = {BOOKS: _compare_books}
+    found |= {slug: partial(_compare_payments, slug) for slug in (PAYPAL, STRIPE) if is_configured(slug)}
+    found |= {CHAIN + chain.slug: partial(_compare_chain, chain.slug) for chain in networks.configured()}
+    for path in settings.COMPARED_ELSEWHERE:
+        found |= import_string(path)()
+    return found
+
+
 def sources() -> list[str]:
-    """Everything that this installation can be compared with."""
-    return [BOOKS, *filter(is_configured, (PAYPAL, STRIPE)), *(CHAIN + chain.slug for chain in networks.configured())]
+    return list(comparisons())
 
 
 def run_all() -> list[ReconciliationRun]:
@@ -74,7 +92,7 @@ def run(source: str) -> ReconciliationRun:
     began = now()
     compared: dict[str, list[Difference]] = {}
     try:
-        for look in _comparison(source)():
+        for look in comparisons()[source]():
             compared.setdefault(look.subject, []).extend(look.differences)
     except AppError as failure:
         record.error = failure.message[:300]
@@ -138,14 +156,6 @@ def _close_what_is_gone(source: str, began: datetime, subjects: list[str]) -> No
     gone.update(resolved_at=now(), note=_("A later comparison no longer found it."))
 
 
-def _comparison(source: str) -> Callable[[], Iterator[Look]]:
-    if source == BOOKS:
-        return _compare_books
-    if source.startswith(CHAIN):
-        return lambda: _compare_chain(source.removeprefix(CHAIN))
-    return lambda: _compare_payments(source)
-
-
 def _compare_books() -> Iterator[Look]:
     checks = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing}
     for kind, check in checks.items():
@@ -161,6 +171,27 @@ def _compare_payments(slug: str) -> Iterator[Look]:
     refunds = Refund.objects.filter(service=slug, created_at__gt=since, status=RefundStatus.COMPLETED)
     for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
         yield _look(refund.public_id, _compare_refund(refund))
+    yield from _compare_unknown(slug, since, until)
+
+
+def _compare_unknown(slug: str, since: datetime, until: datetime) -> Iterator[Look]:
+    """Money that the service took and for which there is no row here. PayPal's orders cannot be listed."""
+    try:
+        orders = listing(slug).orders_since(since, until=until)
+    except KeyError:
+        return
+    cases = ReconciliationCase.objects.filter(source=slug, kind="unknown", resolved_at=None)
+    waiting = set(cases.values_list("subject", flat=True))
+    taken = (order for order in orders if _taken(order))
+    while some := list(islice(taken, AT_ONCE)):
+        refs = [order.ref for order in some]
+        known = set(Payment.objects.filter(service=slug, order_ref__in=refs).values_list("order_ref", flat=True))
+        for order in some:
+            if order.ref not in known:
+                theirs = f"{_sum(_taken(order), order.currency)} {order.reference}".rstrip()
+                yield Look(order.ref, (Difference("unknown", order.ref, NOTHING, theirs),))
+            elif order.ref in waiting:
+                yield Look(order.ref)
 
 
 def _look(subject: str, difference: Difference | None) -> Look:
