@@ -19,8 +19,10 @@ from accounts.models import User
 from billing import lots, receipts
 from billing.admin_chain import DepositAdmin, WithdrawalAdmin
 from billing.admin_chargebacks import ChargebackAdmin
+from billing.admin_disputes import DisputeAdmin
 from billing.admin_invoices import InvoiceAdmin, TaxRateAdmin
 from billing.admin_methods import AutoTopUpAdmin, PaymentMethodAdmin, ServiceCustomerAdmin
+from billing.admin_payouts import BankFileAdmin, PayeeProfileAdmin, PayoutAdmin, PayoutMethodAdmin
 from billing.admin_referrals import ReferralAdmin, ReferralCodeAdmin
 from billing.admin_refunds import RefundAdmin, RefundsOfPayment
 from billing.models import Account, CreditLot, CreditRate, Payment, Plan, Subscription, Transfer, WebhookEvent
@@ -30,10 +32,15 @@ from lib.ids import new_id
 
 __all__ = [  # Django looks for them here
     "AutoTopUpAdmin",
+    "BankFileAdmin",
     "ChargebackAdmin",
     "DepositAdmin",
+    "DisputeAdmin",
     "InvoiceAdmin",
+    "PayeeProfileAdmin",
     "PaymentMethodAdmin",
+    "PayoutAdmin",
+    "PayoutMethodAdmin",
     "ReferralAdmin",
     "ReferralCodeAdmin",
     "RefundAdmin",

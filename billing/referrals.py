@@ -215,7 +215,7 @@ def _reward(referral: Referral) -> None:
         ]
     )
     switch_referral(referral, ReferralStatus.REWARDED, reward=amount, rewarded_at=moment)
-    for side in sides.values():
+    for side in sorted(sides.values(), key=lambda side: side.pk):  # each locks the audit chain of one
         audit.record(side.pk, ACTOR, "referral.reward", referral, {"amount": str(amount)})
         notify(
             side,

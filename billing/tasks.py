@@ -9,6 +9,7 @@ from celery import shared_task
 from billing import (
     auto_top_up,
     balance_alerts,
+    chargebacks,
     dunning,
     invoice_files,
     invoices,
@@ -22,7 +23,9 @@ from billing import (
 )
 from billing.chain import follow
 from billing.chain.turns import turn
+from billing.disputes import deciding
 from billing.payments.base import ServiceDown
+from billing.payouts import requesting, sending
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,12 @@ def reconcile_subscriptions() -> None:
 
 
 @shared_task
+def reconcile_chargebacks() -> None:
+    """What payers' banks dispute: unheard of, to be answered, due soon."""
+    chargebacks.reconcile_chargebacks()
+
+
+@shared_task
 def keep_wallets_filled() -> None:
     auto_top_up.keep_wallets_filled()
 
@@ -67,6 +76,19 @@ def watch_balances() -> None:
 @shared_task
 def reconcile_referrals() -> None:
     referrals.reconcile_referrals()
+
+
+@shared_task
+def reconcile_payouts() -> None:
+    """On Mondays the week's are begun; what is due is sent, what is on its way is asked about."""
+    requesting.pay_out_weekly()
+    sending.reconcile_payouts()
+
+
+@shared_task
+def reconcile_disputes() -> None:
+    """Deadlines of renters and owners that have passed."""
+    deciding.reconcile_disputes()
 
 
 @shared_task

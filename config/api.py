@@ -12,15 +12,18 @@ import accounts.api
 import billing.api
 import billing.api_chain
 import billing.api_credits
+import billing.api_disputes
 import billing.api_history
 import billing.api_invoices
 import billing.api_methods
+import billing.api_payouts
 import billing.api_referrals
 import billing.api_subscriptions
 import billing.api_top_ups
 import catalyst.api
 import console.api
 import console.api_chargebacks
+import console.api_disputes
 import console.api_refunds
 import enrollment.api
 import marketplace.api
@@ -78,9 +81,11 @@ ROUTES = (
     billing.api,
     billing.api_chain,
     billing.api_credits,
+    billing.api_disputes,
     billing.api_history,
     billing.api_invoices,
     billing.api_methods,
+    billing.api_payouts,
     billing.api_referrals,
     billing.api_subscriptions,
     billing.api_top_ups,
@@ -88,6 +93,7 @@ ROUTES = (
     enrollment.api,
     console.api,
     console.api_chargebacks,
+    console.api_disputes,
     console.api_refunds,
 )
 for module in ROUTES:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from catalyst.models import Checkpoint, Failover, NodePod
 from pods import metering
 from pods.actions import can_signal
-from pods.models import LogLine, MetricSample, Placement, Pod, PodEvent
+from pods.models import LogLine, MetricSample, Payer, Placement, Pod, PodEvent
 from pods.states import RESTING, PodStatus
 
 TABS = {
@@ -127,6 +127,8 @@ def tab_context(pod: Pod, tab: str) -> dict[str, Any]:
     elif tab == "billing":
         context["placements"] = pod.placements.select_related("provider").order_by("epoch", "attempt")
         context["so_far"] = metering.spent(pod)
+        paid = pod.placements.filter(payer=Payer.WALLET, billed_amount__gt=0)
+        context["paid_to_owner"] = paid.exclude(operator=None).exclude(operator=pod.organisation).exists()
     return context
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console import staff, views, views_chargebacks, views_limits, views_reconciliation
+from console import staff, views, views_chargebacks, views_disputes, views_limits, views_payouts, views_reconciliation
 
 app_name = "console"
 urlpatterns = [
@@ -13,6 +13,15 @@ urlpatterns = [
     path("activity/", views.show_activity, name="activity"),
     path("nodes/", views.show_nodes, name="nodes"),
     path("billing/limits/", views_limits.show_limits, name="limits"),
+    path("staff/disputes/", views_disputes.list_disputes, name="disputes"),
+    path("staff/disputes/<str:dispute_id>/", views_disputes.show_dispute, name="dispute"),
+    path("staff/disputes/<str:dispute_id>/decide/", views_disputes.decide, name="dispute-decide"),
+    path("staff/disputes/<str:dispute_id>/evidence/<str:evidence_id>/", views_disputes.download, name="dispute-file"),
+    path("staff/payouts/", views_payouts.show_payouts, name="payouts"),
+    path("staff/payouts/bank-file/", views_payouts.make_bank_file, name="bank-file"),
+    path("staff/payouts/bank-file/<str:file_id>.xml", views_payouts.download_bank_file, name="bank-file-download"),
+    path("staff/payouts/payees/<str:organisation_id>/<slug:act>/", views_payouts.act_on_payee, name="payee-act"),
+    path("staff/payouts/<str:payout_id>/<slug:act>/", views_payouts.act_on_payout, name="payout-act"),
     path("staff/reconciliation/", views_reconciliation.show_reconciliation, name="reconciliation"),
     path("staff/reconciliation/run/", views_reconciliation.run_reconciliation, name="reconciliation-run"),
     path(

@@ -13,7 +13,8 @@ from billing import ledger, usage
 from billing.accounts import Kind, account_of
 from billing.disputes import opening
 from lib.clock import now
-from tests.billing.money import fund, leg, opening as opening_account
+from tests.billing.money import fund, leg
+from tests.billing.money import opening as opening_account
 from tests.people import Person
 
 if TYPE_CHECKING:

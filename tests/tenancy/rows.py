@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.people import Person, give_team_plan
 
 if TYPE_CHECKING:
     from accounts.models import Organisation
-    from billing.models import Withdrawal
+    from billing.models import Dispute, Payout, Withdrawal
 
 # What calls themselves leave behind, and nothing of a customer: pages their session, programs their token too.
 SESSIONS = frozenset({"django_session"})
@@ -37,6 +37,10 @@ class Theirs(NamedTuple):
     tx_id: str
     wallet_id: str
     withdrawal_id: str
+    payout_id: str
+    way_id: str
+    dispute_id: str
+    evidence_id: str
     email: str
 
 
@@ -66,6 +70,8 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     enrolment = Enrolment.objects.create(
         organisation=organisation, user=owner.user, plan_id="pro", country="EC", payment=payment
     )
+    dispute = make_dispute(organisation, pod.pk)
+    payout = make_payout(organisation)
     owner.api("post", "auth/api-keys", {"name": "ci", "scopes": ["pods.see"]})
     owner.api("post", "invitations/", {"email": "guest@example.com", "role": "viewer"})
     return Theirs(
@@ -86,8 +92,68 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         tx_id=str(uuid4()),
         wallet_id=LinkedWallet.objects.create(organisation=organisation, address="0x" + "a" * 40).public_id,
         withdrawal_id=make_withdrawal(organisation).public_id,
+        payout_id=payout.public_id,
+        way_id=payout.method.public_id,
+        dispute_id=dispute.public_id,
+        evidence_id=dispute.evidence.get().public_id,
         email=owner.user.email,
     )
+
+
+def make_dispute(organisation: Organisation, pod_id: UUID) -> Dispute:
+    """With the owner of a machine, to whom something was paid; a file of the renter's lies with it."""
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from accounts.actor import worker
+    from billing.disputes import evidence
+    from billing.models import Dispute
+    from lib.clock import now
+    from tests.people import make_organisation
+
+    dispute = Dispute.objects.create(
+        renter=organisation,
+        owner=make_organisation("Machines"),
+        pod_id=pod_id,
+        pod_name="job",
+        usage_from=now(),
+        usage_until=now(),
+        paid=Decimal(2),
+        earned=Decimal("1.7"),
+        amount=Decimal(1),
+        currency="USD",
+        reason="other",
+        text="It stood still.",
+        idempotency_key="tenancy",
+    )
+    evidence.hand_in(
+        dispute=dispute, side=organisation, file=SimpleUploadedFile("log.txt", b"stood still"), actor=worker("tests")
+    )
+    return dispute
+
+
+def make_payout(organisation: Organisation) -> Payout:
+    from billing.accounts import Kind, account_of
+    from billing.ledger import post
+    from billing.models import Payout, PayoutMethod
+    from billing.payouts import books
+    from lib.clock import now
+    from tests.billing.money import leg, opening
+
+    method = PayoutMethod.objects.create(
+        organisation=organisation, kind="paypal", destination="us@example.com", payable_from=now()
+    )
+    post([leg(opening(), account_of(organisation, Kind.EARNINGS, "USD"), "20")])
+    payout = Payout.objects.create(
+        organisation=organisation,
+        method=method,
+        kind="paypal",
+        amount=Decimal(20),
+        currency="USD",
+        not_before=now(),
+        idempotency_key="tenancy",
+    )
+    books.hold(payout)
+    return payout
 
 
 def make_withdrawal(organisation: Organisation) -> Withdrawal:

@@ -1,0 +1,50 @@
+"""Forms of disputes between renters and owners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from billing.disputes.claims import Subject
+from billing.states import DisputeReason
+from lib.forms import read_number
+
+
+class TextForm(forms.Form):
+    """An answer or an appeal."""
+
+    text = forms.CharField(label=_("What you say to it"), max_length=4000, widget=forms.Textarea({"rows": 6}))
+
+
+class OpenForm(forms.Form):
+    """`token` makes sending the form twice harmless."""
+
+    owner = forms.ChoiceField(label=_("Owner of the machine"))
+    amount = forms.CharField(
+        label=_("Disputed amount"),
+        max_length=24,
+        help_text=_("At most what you paid this owner for the pod in the last 14 days."),
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
+    )
+    reason = forms.ChoiceField(label=_("Reason"), choices=DisputeReason.choices)
+    text = forms.CharField(
+        label=_("What happened"),
+        max_length=4000,
+        help_text=_("When, and how it showed. The owner reads this; you can add files afterwards."),
+        widget=forms.Textarea({"rows": 6}),
+    )
+    token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)
+
+    def __init__(self, subject: Subject, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["owner"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [
+            (claim.owner.public_id, f"{claim.owner.name} · {claim.paid.normalize():f} {claim.currency}")
+            for claim in subject.claims
+        ]
+
+    def clean_amount(self) -> str:
+        return read_number(self.cleaned_data["amount"].strip())

@@ -1,0 +1,151 @@
+"""Pages of disputes, for both sides: the list, opening one, what is said and shown in it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import Organisation
+from accounts.requests import Request
+from accounts.roles import Permission
+from billing import access
+from billing.disputes import books, claims, evidence, opening
+from billing.forms_disputes import OpenForm, TextForm
+from billing.lifecycle import DisputeStatus
+from billing.models import Dispute
+from lib.errors import AppError, Conflict
+from lib.forms import add_refusal
+from lib.rate import limit
+
+ROWS = 25
+LIVE_PATH = "/ws/dashboard/"  # carries every event of the organisation, those of disputes too
+
+
+@require_GET
+def list_disputes(request: Request) -> HttpResponse:
+    organisation = access.organisation_to_see(request.actor)
+    rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).order_by("-pk")
+    page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
+    pages = {
+        "number": page.number,
+        "pages": page.paginator.num_pages,
+        "previous_url": f"?page={page.previous_page_number()}" if page.has_previous() else "",
+        "next_url": f"?page={page.next_page_number()}" if page.has_next() else "",
+    }
+    context = {"rows": page, "pages": pages, "organisation": organisation, "live_path": LIVE_PATH}
+    return render(request, "billing/disputes.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def open_dispute(request: Request, pod_id: str) -> HttpResponse:
+    subject = claims.subject_of(request.actor, pod_id)
+    first = subject.claims[0] if subject.claims else None
+    if request.method == "POST":
+        if first is None:
+            claims.pick(subject, "")  # says why there is nothing to dispute
+        limit(f"organisation:{subject.renter.pk}", "disputes.open", per_minute=10)
+        form = OpenForm(subject, request.POST)
+        if form.is_valid() and (dispute := _open(request, pod_id, form)) is not None:
+            return redirect("billing:dispute", dispute.public_id)
+    else:
+        amount = f"{first.paid.normalize():f}" if first else ""
+        form = OpenForm(subject, initial={"token": uuid4().hex, "amount": amount})
+    context = {"form": form, "subject": subject, "pod_id": pod_id, "days": opening.ANSWER_WITHIN.days}
+    return render(request, "billing/dispute_open.html", context, status=422 if form.errors else 200)
+
+
+def _open(request: Request, pod_id: str, form: OpenForm) -> Dispute | None:
+    data = form.cleaned_data
+    try:
+        return opening.open_dispute(
+            actor=request.actor,
+            pod_id=pod_id,
+            owner=data["owner"],
+            amount=data["amount"],
+            reason=data["reason"],
+            text=data["text"],
+            idempotency_key=f"page-{data['token']}",
+        )
+    except Conflict as refusal:
+        form.add_error(None, refusal.message)
+    except AppError as refusal:
+        add_refusal(form, refusal)
+    return None
+
+
+@require_GET
+def show(request: Request, dispute_id: str) -> HttpResponse:
+    dispute, side = access.get_dispute(request.actor, dispute_id)
+    context = about(dispute, side) | {"form": TextForm(), "live_path": LIVE_PATH}
+    return render(request, "billing/_dispute.html" if request.htmx else "billing/dispute.html", context)
+
+
+def about(dispute: Dispute, side: Organisation | None) -> dict[str, Any]:
+    """What a side may read; everything for staff (no side)."""
+    records = dispute.records.order_by("pk")
+    if side is not None:
+        records = records.filter(Q(only_for=None) | Q(only_for=side))
+    late = opening.is_late(dispute)
+    live = dispute.status in {DisputeStatus.DECIDED, DisputeStatus.APPEALED} and not late
+    return {
+        "dispute": dispute,
+        "side": side,
+        "records": records,
+        "evidence": dispute.evidence.select_related("organisation").order_by("pk"),
+        "decisions": dispute.decisions.order_by("number"),
+        "appeals": dispute.appeals.select_related("organisation").order_by("pk"),
+        "short": dispute.held < books.owners_part(dispute, dispute.amount),
+        "may_answer": side == dispute.owner and dispute.status == DisputeStatus.OPEN and not late,
+        "may_appeal": side is not None and live and not dispute.appeals.filter(organisation=side).exists(),
+        "may_hand_in": side is not None and dispute.status != DisputeStatus.FINAL,
+        "most_files": evidence.MOST_FILES,
+        "largest_mb": evidence.LARGEST // 1024 // 1024,
+    }
+
+
+@require_POST
+def answer(request: Request, dispute_id: str) -> HttpResponse:
+    return _say(request, dispute_id, opening.answer, _("Your answer is sent."))
+
+
+@require_POST
+def appeal(request: Request, dispute_id: str) -> HttpResponse:
+    return _say(request, dispute_id, opening.appeal, _("Your appeal is sent. Somebody else of our staff decides."))
+
+
+def _say(request: Request, dispute_id: str, verb: Any, done: str) -> HttpResponse:
+    dispute, side = access.get_dispute(request.actor, dispute_id, Permission.MANAGE_BILLING)
+    limit(f"organisation:{side.pk}", "disputes.say", per_minute=20)
+    try:
+        verb(dispute=dispute, side=side, text=request.POST.get("text", ""), actor=request.actor)
+    except AppError as refusal:
+        messages.error(request, refusal.message)
+    else:
+        messages.success(request, done)
+    return redirect("billing:dispute", dispute.public_id)
+
+
+@require_POST
+def hand_in(request: Request, dispute_id: str) -> HttpResponse:
+    dispute, side = access.get_dispute(request.actor, dispute_id, Permission.MANAGE_BILLING)
+    limit(f"organisation:{side.pk}", "disputes.evidence", per_minute=20)
+    try:
+        evidence.hand_in(dispute=dispute, side=side, file=request.FILES.get("file"), actor=request.actor)
+    except AppError as refusal:
+        messages.error(request, refusal.message)
+    else:
+        messages.success(request, _("The file is handed in."))
+    return redirect("billing:dispute", dispute.public_id)
+
+
+@require_GET
+def download(request: Request, dispute_id: str, evidence_id: str) -> HttpResponse:
+    return evidence.as_file(access.get_evidence(request.actor, dispute_id, evidence_id))
