@@ -23,7 +23,7 @@ from billing.payouts.requesting import MOVE_SOURCE
 from lib.clock import now
 from lib.errors import NotFound
 
-MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
+MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,9 @@ def can_be_paid(owner: Person, **columns: object) -> PayoutMethod:
             "identity_by": "staff",
         },
     )
-    given = {"kind": "paypal", "destination": "owner@andes.example", "display": "owner@andes.example"}
-    return PayoutMethod.objects.create(
-        organisation=owner.organisation, is_default=True, payable_from=now() - timedelta(days=1), **{**given, **columns}
-    )
+    address = f"{uuid4().hex}@example.com"  # what becomes of payouts to it is this test's alone
+    given = {"kind": "paypal", "destination": address, "display": address, "payable_from": now() - timedelta(days=1)}
+    return PayoutMethod.objects.create(organisation=owner.organisation, is_default=True, **{**given, **columns})
 
 
 def ask(owner: Person, amount: str | None = None, key: str | None = None) -> Payout:

@@ -47,7 +47,7 @@ class Theirs(NamedTuple):
 def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     from accounts.models import ApiKey, ApiSignIn, Invitation, Member
     from billing.invoices import issue_for_payment
-    from billing.models import LinkedWallet, Payment, PaymentMethod
+    from billing.models import Payment, PaymentMethod
     from enrollment.models import Enrolment
     from lib.secrets import seal
     from marketplace.models import Provider, ProviderAccount
@@ -71,7 +71,6 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         organisation=organisation, user=owner.user, plan_id="pro", country="EC", payment=payment
     )
     dispute = make_dispute(organisation, pod.pk)
-    payout = make_payout(organisation)
     owner.api("post", "auth/api-keys", {"name": "ci", "scopes": ["pods.see"]})
     owner.api("post", "invitations/", {"email": "guest@example.com", "role": "viewer"})
     return Theirs(
@@ -90,10 +89,7 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         sign_in_id=ApiSignIn.objects.get(user=owner.user).public_id,
         order_id="ORDER1",
         tx_id=str(uuid4()),
-        wallet_id=LinkedWallet.objects.create(organisation=organisation, address="0x" + "a" * 40).public_id,
-        withdrawal_id=make_withdrawal(organisation).public_id,
-        payout_id=payout.public_id,
-        way_id=payout.method.public_id,
+        **make_money_out(organisation),
         dispute_id=dispute.public_id,
         evidence_id=dispute.evidence.get().public_id,
         email=owner.user.email,
@@ -129,6 +125,19 @@ def make_dispute(organisation: Organisation, pod_id: UUID) -> Dispute:
         dispute=dispute, side=organisation, file=SimpleUploadedFile("log.txt", b"stood still"), actor=worker("tests")
     )
     return dispute
+
+
+def make_money_out(organisation: Organisation) -> dict[str, str]:
+    """Where its money goes, and what is on its way there."""
+    from billing.models import LinkedWallet
+
+    payout = make_payout(organisation)
+    return {
+        "wallet_id": LinkedWallet.objects.create(organisation=organisation, address="0x" + "a" * 40).public_id,
+        "withdrawal_id": make_withdrawal(organisation).public_id,
+        "payout_id": payout.public_id,
+        "way_id": payout.method.public_id,
+    }
 
 
 def make_payout(organisation: Organisation) -> Payout:

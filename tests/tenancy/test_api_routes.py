@@ -223,7 +223,7 @@ def all_routes() -> dict[str, bool]:
 
 def call(caller: Caller, route: str, theirs: Theirs, body: Any = None, **headers: str) -> Any:
     method, path = route.split(" ", 1)
-    values = theirs._asdict() | {"pod": uuid4(), "epoch": 1, "digest": "0" * 64}
+    values = theirs._asdict() | {"pod": uuid4(), "epoch": 1, "digest": "0" * 64, "month": "2026-01"}
     query = "?order_id=ORDER1" if path.endswith("paypal/status") else ""
     sent = {"Idempotency-Key": uuid4().hex, **headers}
     return caller.api(method, path.format(**values) + query, body, sent)
