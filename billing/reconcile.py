@@ -14,12 +14,14 @@ from django.db.models import F, Q, QuerySet, Sum
 from billing import chargeback_books, chargebacks, dunning, payment_methods, refunds
 from billing.chain.books import expected_clearing
 from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
-from billing.models import Account, Payment, Refund, Subscription, WebhookEvent
+from billing.models import Account, Payment, Payout, Refund, Subscription, WebhookEvent
 from billing.payments import checkout
 from billing.payments.base import Gone, ServiceDown
 from billing.payments.paypal import webhook as paypal_webhook
 from billing.payments.services import PAYPAL, STRIPE, service
 from billing.payments.stripe import webhook as stripe_webhook
+from billing.payouts import methods, sending
+from billing.payouts.books import expected_clearing as expected_payouts
 from billing.refunds import NotYet
 from billing.subscriptions import end_lapsed
 from lib.clock import now
@@ -34,6 +36,7 @@ SELDOM = timedelta(minutes=15)
 LONGEST_OPEN = timedelta(hours=24)
 ORDER_OF = {PAYPAL: paypal_webhook.order_of, STRIPE: stripe_webhook.order_of}
 REFUND_OF = {PAYPAL: paypal_webhook.refund_of, STRIPE: stripe_webhook.refund_of}
+PAYOUT_OF = {PAYPAL: paypal_webhook.payout_of, STRIPE: stripe_webhook.payout_of}
 
 
 def reconcile_payments() -> int:
@@ -110,6 +113,13 @@ def _act_on(event: WebhookEvent) -> str | None:
     if event.service == STRIPE and (subscription_ref := stripe_webhook.subscription_of(event.body)):
         _look_at_subscription(event, subscription_ref)
         return ""
+    if payout_ref := PAYOUT_OF[event.service](event.body):
+        for payout in Payout.objects.filter(kind=event.service, service_ref=payout_ref):
+            sending.bring_up(payout.pk)
+        return ""
+    if event.service == STRIPE and (payee_ref := stripe_webhook.payee_of(event.body)):
+        methods.hear_of_stripe(payee_ref)
+        return ""
     order_ref = ORDER_OF[event.service](event.body)
     if not order_ref:
         return ""
@@ -161,6 +171,7 @@ def check_clearing() -> list[str]:
         paid[row["service"], row["currency"]] -= row["total"]
     paid.update(expected_clearing())
     paid.update(chargeback_books.expected_clearing())
+    paid.update(expected_payouts())
     booked = {
         (row["label"], row["currency"]): row["total"]
         for row in Account.objects.filter(kind=Account.Kind.CLEARING)
