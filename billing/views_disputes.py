@@ -49,6 +49,8 @@ def open_dispute(request: Request, pod_id: str) -> HttpResponse:
     subject = claims.subject_of(request.actor, pod_id)
     first = subject.claims[0] if subject.claims else None
     if request.method == "POST":
+        if (dispute := opening.opened_before(subject.renter, _key(request.POST.get("token", "")))) is not None:
+            return redirect("billing:dispute", dispute.public_id)  # the form was sent twice
         if first is None:
             claims.pick(subject, "")  # says why there is nothing to dispute
         limit(f"organisation:{subject.renter.pk}", "disputes.open", per_minute=10)
@@ -72,13 +74,17 @@ def _open(request: Request, pod_id: str, form: OpenForm) -> Dispute | None:
             amount=data["amount"],
             reason=data["reason"],
             text=data["text"],
-            idempotency_key=f"page-{data['token']}",
+            idempotency_key=_key(data["token"]),
         )
     except Conflict as refusal:
         form.add_error(None, refusal.message)
     except AppError as refusal:
         add_refusal(form, refusal)
     return None
+
+
+def _key(token: str) -> str:
+    return f"page-{token}"[:120] if token.isprintable() else "page-"
 
 
 @require_GET

@@ -44,7 +44,7 @@ def open_dispute(
     if reason not in DisputeReason.values:
         raise Invalid(_("Choose a reason."), fields={"reason": [_("Choose a reason.")]})
     asked = None if amount is None else _positive(amount)
-    found = Dispute.objects.filter(renter=subject.renter, idempotency_key=idempotency_key).first()
+    found = opened_before(subject.renter, idempotency_key)
     if found is not None:
         return _same(found, subject, asked, reason, text)
     claim = claims.pick(subject, owner)
@@ -56,10 +56,14 @@ def open_dispute(
     try:
         return _open(subject, claim, records, sum_, reason, text, actor, idempotency_key)
     except IntegrityError:  # it was opened at the same moment, by the same request or another one
-        found = Dispute.objects.filter(renter=subject.renter, idempotency_key=idempotency_key).first()
+        found = opened_before(subject.renter, idempotency_key)
         if found is None:
             raise Conflict(_("There is an open dispute about this pod."), code="disputed_already") from None
         return _same(found, subject, asked, reason, text)
+
+
+def opened_before(renter: Organisation, idempotency_key: str) -> Dispute | None:
+    return Dispute.objects.filter(renter=renter, idempotency_key=idempotency_key).first()
 
 
 @transaction.atomic

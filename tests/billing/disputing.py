@@ -86,7 +86,7 @@ def dispute_it(renter: Person, pod: Pod, amount: str | None = None, **given: Any
     return opening.open_dispute(actor=renter.actor, pod_id=pod.public_id, amount=amount, **{**words, **given})
 
 
-def earnings(owner: Organisation) -> tuple[Decimal, Decimal]:
+def earnings(owner: Organisation) -> tuple[Any, Any]:
     """What an owner has, and what is set aside of it."""
     account = account_of(owner, Kind.EARNINGS, "USD")
     return account.credits_posted - account.debits_posted, account.debits_pending

@@ -41,15 +41,20 @@ def second_staff(db: None) -> Person:
     return Person(user=make_user("second@gpubroker.example", is_staff=True, is_superuser=True))
 
 
-def usd(organisation: Organisation) -> Decimal:
+def usd(organisation: Organisation) -> Any:
     return wallet.balance(organisation, "USD").available
 
 
-def revenue() -> Decimal:
+def revenue() -> Any:
     sums = Account.objects.filter(kind="revenue", currency="USD").aggregate(
         out=Sum("debits_posted"), back=Sum("credits_posted")
     )
     return (sums["back"] or Decimal(0)) - (sums["out"] or Decimal(0))
+
+
+def facts(*values: Any) -> tuple[Any, ...]:
+    """Sums are compared with whole numbers, too."""
+    return values
 
 
 def answer(dispute: Dispute, person: Person, text: str = "It ran.") -> Dispute:
@@ -123,7 +128,7 @@ def test_no_answer_is_for_the_renter(
     pass_time()
     dispute.refresh_from_db()
     [decision] = dispute.decisions.all()
-    assert (dispute.status, decision.by, decision.refund) == ("decided", None, 1)
+    assert facts(dispute.status, decision.by, decision.refund) == ("decided", None, 1)
     pass_time(LATER * 2)
     assert usd(organisation) == 1
     with pytest.raises(Conflict):
@@ -163,11 +168,14 @@ def test_appeal_and_second_decision(
     with pytest.raises(Conflict, match="Somebody else"):
         decide(dispute, staff, "2")
     final = decide(dispute, second_staff, "1")
-    assert (final.status, final.refunded, usd(organisation)) == ("final", 1, 1)
+    assert facts(final.status, final.refunded, usd(organisation)) == ("final", 1, 1)
     assert earnings(operator) == (Decimal("0.85"), 0)
-    for act in (lambda: appeal(final, owner), lambda: decide(final, staff, "2"), lambda: answer(final, machine_owner)):
-        with pytest.raises(Conflict):
-            act()
+    with pytest.raises(Conflict):
+        appeal(final, owner)
+    with pytest.raises(Conflict):
+        decide(final, staff, "2")
+    with pytest.raises(Conflict):
+        answer(final, machine_owner)
     assert decide(final, second_staff, "1") == final, "sent twice it decides once"
 
 
@@ -279,7 +287,7 @@ def test_two_owners(owner: Person, organisation: Organisation, operator: Organis
     assert "owner" in refusal.value.fields
     first = dispute_it(owner, pod, owner=operator.public_id)
     second = dispute_it(owner, pod, owner=other.public_id)
-    assert (first.paid, second.paid, first.owner, second.owner) == (1, 2, operator, other)
+    assert facts(first.paid, second.paid, first.owner, second.owner) == (1, 2, operator, other)
 
 
 def test_as_much_as_is_there(
@@ -299,7 +307,7 @@ def test_as_much_as_is_there(
     rent(organisation, operator, ["4"])  # the owner goes on earning
     pass_time()
     dispute.refresh_from_db()
-    assert (usd(organisation), dispute.refunded, earnings(operator)) == (Decimal("5.4"), Decimal("5.4"), (0, 0))
+    assert facts(usd(organisation), dispute.refunded, earnings(operator)) == (Decimal("5.4"), Decimal("5.4"), (0, 0))
 
 
 def test_nothing_is_there(owner: Person, organisation: Organisation, operator: Organisation) -> None:

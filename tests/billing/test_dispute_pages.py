@@ -1,0 +1,174 @@
+"""Pages and routes of disputes: both sides see theirs, staff decide, the records are shown to whom they belong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Group
+
+from accounts.models import Organisation
+from billing.models import Dispute
+from lib.clock import now
+from pods.models import LogLine, PodEvent
+from tests.billing.disputing import dispute_it, rent
+from tests.people import Person, join, make_user
+
+
+@pytest.fixture(autouse=True)
+def _outbox(settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+
+@pytest.fixture
+def machine_owner(operator: Organisation) -> Person:
+    return join(operator, "owner@machines.example", "owner")
+
+
+def finance(email: str) -> Person:
+    person = Person(user=make_user(email, is_staff=True))
+    person.user.groups.add(Group.objects.get_or_create(name="finance")[0])
+    return person
+
+
+def html(person: Person, address: str) -> str:
+    answer = person.client.get(address)
+    assert answer.status_code == 200, answer.content
+    return str(answer.content.decode())
+
+
+def test_from_the_pod_to_the_end(
+    owner: Person, organisation: Organisation, machine_owner: Person, operator: Organisation
+) -> None:
+    pod = rent(organisation, operator, ["0.333333", "0.1"])
+    opening_page = f"/billing/disputes/open/{pod.public_id}/"
+    assert opening_page in html(owner, f"/pods/{pod.public_id}/tab/billing/")
+    page = html(owner, opening_page)
+    assert "0.433333" in page
+    form = {
+        "owner": operator.public_id,
+        "amount": "0.4",
+        "reason": "slower",
+        "text": "Half the speed.",
+        "token": uuid4().hex,
+    }
+    answer = owner.client.post(opening_page, form)
+    dispute = Dispute.objects.get()
+    address = f"/billing/disputes/{dispute.public_id}/"
+    assert answer["Location"] == address
+    assert owner.client.post(opening_page, form)["Location"] == address
+    assert "Half the speed." in html(machine_owner, address)
+    assert dispute.pod_name in html(machine_owner, "/billing/disputes/")
+    assert "Your answer" in html(machine_owner, address)
+    assert "Your answer" not in html(owner, address)
+    owner.client.post(f"{address}answer/", {"text": "Mine."})
+    assert "Only the owner answers" in html(owner, address)
+    machine_owner.client.post(f"{address}answer/", {"text": "It was fast."})
+    assert "It was fast." in html(owner, address)
+
+    first, second = finance("one@gpubroker.example"), finance("two@gpubroker.example")
+    staff_page = f"/staff/disputes/{dispute.public_id}/"
+    assert staff_page in html(first, "/staff/disputes/")
+    assert "Half the speed." in html(first, staff_page)
+    first.client.post(f"{staff_page}decide/", {"refund": "9", "note": "x"})
+    assert "At most what is disputed" in html(first, staff_page)
+    first.client.post(f"{staff_page}decide/", {"refund": "0.2", "note": "Half of it."})
+    assert "Half of it." in html(owner, address)
+    owner.client.post(f"{address}appeal/", {"text": "More."})
+    second.client.post(f"{staff_page}decide/", {"refund": "0.4", "note": "All of it."})
+    dispute.refresh_from_db()
+    assert dispute.status == "final"
+    assert "All of it." in html(machine_owner, address)
+    assert "Dispute" in html(owner, "/billing/")
+
+
+def test_the_live_part_alone(owner: Person, organisation: Organisation, operator: Organisation) -> None:
+    dispute = dispute_it(owner, rent(organisation, operator, ["1"]))
+    address = f"/billing/disputes/{dispute.public_id}/"
+    part = owner.client.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+    assert "It stood still." in part
+    assert "live:dispute.changed" in html(owner, address)
+
+
+def test_wrong_forms(owner: Person, organisation: Organisation, operator: Organisation) -> None:
+    pod = rent(organisation, operator, ["1"])
+    address = f"/billing/disputes/open/{pod.public_id}/"
+    good = {"owner": operator.public_id, "amount": "1", "reason": "other", "text": "x", "token": uuid4().hex}
+    for change in ({"amount": "2"}, {"amount": "0"}, {"reason": "no"}, {"text": ""}, {"owner": "x"}, {"token": ""}):
+        assert owner.client.post(address, good | change).status_code == 422, change
+    assert not Dispute.objects.exists()
+    ours = rent(organisation, None, ["1"])
+    assert "Nothing was paid to an owner" in html(owner, f"/billing/disputes/open/{ours.public_id}/")
+    assert owner.client.post(f"/billing/disputes/open/{ours.public_id}/", good).status_code == 409
+
+
+def test_records(owner: Person, organisation: Organisation, machine_owner: Person, operator: Organisation) -> None:
+    """What both read, and the log, which is the renter's."""
+    pod = rent(organisation, operator, ["1", "1"])
+    moment = now() - timedelta(minutes=1)
+    LogLine.objects.create(pod=pod, epoch=1, number=1, at=moment, text="secret loss 0.3")
+    PodEvent.objects.create(pod=pod, epoch=1, at=moment, kind="node_lost", message="No beat.")
+    dispute = dispute_it(owner, pod)
+    names = dispute.records.order_by("pk").values_list("name", flat=True)
+    assert list(names) == ["usage", "events", "log", "nodes", "failovers"]
+    [usage] = dispute.records.get(name="usage").rows
+    assert (usage["seconds"], usage["amount"]) == (120, "2.000000")
+    address = f"/billing/disputes/{dispute.public_id}/"
+    assert "No beat." in html(machine_owner, address)
+    assert "secret loss" in html(owner, address)
+    assert "secret loss" not in html(machine_owner, address)
+    assert "secret loss" in html(finance("one@gpubroker.example"), f"/staff/disputes/{dispute.public_id}/")
+
+
+def test_by_the_api(owner: Person, organisation: Organisation, machine_owner: Person, operator: Organisation) -> None:
+    pod = rent(organisation, operator, ["1"])
+    [claim] = owner.api("get", f"disputes/claims/{pod.public_id}").json()["items"]
+    assert (claim["owner"], claim["paid"]["amount"]) == (operator.public_id, "1.000000")
+    body = {"pod_id": pod.public_id, "amount": "0.5", "reason": "other", "text": "It stood still."}
+    assert owner.api("post", "disputes/", body).status_code == 422, "a key is needed"
+    key = {"Idempotency-Key": uuid4().hex}
+    made = owner.api("post", "disputes/", body, key)
+    assert made.status_code == 201, made.content
+    assert owner.api("post", "disputes/", body, key).json() == made.json()
+    assert owner.api("post", "disputes/", body | {"amount": "0.4"}, key).status_code == 409
+    for wrong in ({"amount": "0"}, {"amount": "7"}, {"reason": "x"}, {"text": ""}, {"owner": "org_x"}):
+        answer = owner.api("post", "disputes/", body | wrong, {"Idempotency-Key": uuid4().hex})
+        assert answer.status_code in {409, 422}, wrong
+    id = made.json()["id"]
+    answer = machine_owner.api("post", f"disputes/{id}/answer", {"text": "It ran."}, {"Idempotency-Key": "a"})
+    assert (answer.status_code, answer.json()["role"], answer.json()["status"]) == (200, "owner", "answered")
+    assert owner.api("post", f"disputes/{id}/appeal", {"text": "x"}, {"Idempotency-Key": "b"}).status_code == 409
+    staff = finance("one@gpubroker.example")
+    decided = staff.api("post", f"admin/disputes/{id}/decide", {"refund": "0.25", "note": "A half."})
+    assert decided.status_code == 200, decided.content
+    again = staff.api("post", f"admin/disputes/{id}/decide", {"refund": "0.25", "note": "A half."})
+    assert again.json()["decisions"] == decided.json()["decisions"]
+    appealed = owner.api("post", f"disputes/{id}/appeal", {"text": "More."}, {"Idempotency-Key": "c"})
+    assert appealed.json()["status"] == "appealed"
+    [row] = machine_owner.api("get", "disputes/").json()["items"]
+    assert (row["id"], row["role"], row["decisions"][0]["refund"]["amount"]) == (id, "owner", "0.250000")
+    assert staff.api("get", "admin/disputes").json()["items"][0]["id"] == id
+
+
+def test_support_reads_no_money(owner: Person, organisation: Organisation, operator: Organisation) -> None:
+    dispute = dispute_it(owner, rent(organisation, operator, ["1"]))
+    person = Person(user=make_user("help@gpubroker.example", is_staff=True))
+    person.user.groups.add(Group.objects.get_or_create(name="support")[0])
+    for address in ("", f"{dispute.public_id}/"):
+        assert person.client.get(f"/staff/disputes/{address}").status_code == 403
+    assert finance("one@gpubroker.example").client.get("/staff/disputes/dsp_x/").status_code == 404
+
+
+def test_a_member_of_both_sides_is_where_they_work(
+    owner: Person, organisation: Organisation, operator: Organisation
+) -> None:
+    from accounts.models import Member
+
+    dispute = dispute_it(owner, rent(organisation, operator, ["1"]))
+    Member.objects.create(organisation=operator, user=owner.user, role="viewer")
+    assert owner.api("get", f"disputes/{dispute.public_id}").json()["role"] == "renter"
+    there = {"X-Organisation": operator.public_id}
+    assert owner.api("get", f"disputes/{dispute.public_id}", headers=there).status_code == 403
