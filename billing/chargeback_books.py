@@ -56,10 +56,13 @@ def _withdraw(row: Chargeback, payment: Payment, organisation: Organisation, amo
         lacking = take_from_wallet(organisation, row.currency, amount, partial(_leg, row))
     else:
         lacking = amount - counted
-        revenue = platform_account(Kind.REVENUE, row.currency, _leg_id(row, "plan"), label="plans")
-        owed = account_of(organisation, Kind.OWED_TO_US, row.currency)
-        shares = (("plan", revenue.pk, counted), ("owed", owed.pk, lacking))
-        ledger.post([_leg(row, step, account, share) for step, account, share in shares if share])
+        legs = []
+        if counted:
+            revenue = platform_account(Kind.REVENUE, row.currency, _leg_id(row, "plan"), label="plans")
+            legs.append(_leg(row, "plan", revenue.pk, counted))
+        if lacking:
+            legs.append(_leg(row, "owed", account_of(organisation, Kind.OWED_TO_US, row.currency).pk, lacking))
+        ledger.post(legs)
     if lacking:
         log.error("chargeback %s: the customer owes %s of it", row.public_id, lacking)
     Chargeback.objects.filter(pk=row.pk).update(withdrawn=amount, counted=counted)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -38,6 +40,8 @@ S = ChargebackStatus
 # The bank waits for us.
 WAITING = (S.WARNING_NEEDS_RESPONSE, S.NEEDS_RESPONSE)
 CLOSED = (S.WARNING_CLOSED, S.WON, S.LOST)
+# Services that tell of disputes; what PayPal reverses comes as a refund that began there.
+TELLING = (STRIPE,)
 # A bank may dispute a payment for months; one that is older than this when we first hear of it comes as an event.
 WINDOW = timedelta(days=35)
 OFTEN = timedelta(minutes=10)
@@ -93,17 +97,25 @@ def accept(*, chargeback: Chargeback, actor: Actor) -> Chargeback:
 
 def reconcile_chargebacks() -> int:
     """What no event has told us, what is still to be said, and what is due soon. Returns how many were looked at."""
-    looked = 0
-    for slug in filter(is_configured, (STRIPE,)):
-        for remote in services.chargebacks(slug).chargebacks_since(now() - WINDOW):
-            looked += 1
-            _quietly(remote.ref, lambda slug=slug, remote=remote: learn(slug, remote))
+    looked = sum(_learn_all(slug) for slug in filter(is_configured, TELLING))
+    to_say = (~Q(evidence={}) & Q(submitted_at=None)) | Q(accepted_at__isnull=False)
     due = Q(checked_at=None) | Q(checked_at__lt=now() - OFTEN)
-    for row in Chargeback.objects.filter(due).exclude(status__in=CLOSED).order_by("checked_at")[:BATCH]:
+    for row in Chargeback.objects.filter(due | to_say).exclude(status__in=CLOSED).order_by("checked_at")[:BATCH]:
         looked += 1
-        _quietly(row.public_id, lambda row=row: bring_up(row.pk))
+        _quietly(row.public_id, partial(bring_up, row.pk))
     _warn_of_due()
     return looked
+
+
+def compare(slug: str, since: datetime) -> Iterator[tuple[str, Decimal | None, Decimal]]:
+    """Each dispute at the service: what it is called, what has left our books for it, and what the service took."""
+    if slug not in TELLING:
+        return
+    ours = {row.service_ref: row for row in Chargeback.objects.filter(service=slug, opened_at__gte=since)}
+    for remote in services.chargebacks(slug).chargebacks_since(since):
+        row = ours.get(remote.ref)
+        taken = remote.withdrawn - remote.returned + remote.fee
+        yield (row.public_id, row.withdrawn - row.returned + row.fee, taken) if row else (remote.ref, None, taken)
 
 
 def open_for(organisation_id: UUID) -> list[Chargeback]:
@@ -112,7 +124,18 @@ def open_for(organisation_id: UUID) -> list[Chargeback]:
     return list(rows.exclude(status__in=CLOSED).select_related("payment").order_by("-opened_at"))
 
 
-def _quietly(name: str, act: Any) -> None:
+def _learn_all(slug: str) -> int:
+    looked = 0
+    try:
+        for remote in services.chargebacks(slug).chargebacks_since(now() - WINDOW):
+            looked += 1
+            _quietly(remote.ref, partial(learn, slug, remote))
+    except ServiceDown as away:
+        log.warning("disputes of %s are not listed now: %s", slug, away.detail)
+    return looked
+
+
+def _quietly(name: str, act: Callable[[], object]) -> None:
     """One that cannot be looked at holds up no other."""
     try:
         act()

@@ -26,6 +26,8 @@ from billing.states import RefundStatus
 LONGEST_FIELD = 20_000
 LONGEST_STATEMENT = 2000
 MOST_LINES = 150
+# The service's clock has whole seconds.
+SECOND = timedelta(seconds=1)
 # What led to a payment is shown from this long before it.
 BEFORE = timedelta(days=30)
 # The words of our terms page, which every customer agrees to before paying.
@@ -61,7 +63,7 @@ def compile_pack(chargeback: Chargeback, statement: str = "") -> dict[str, str]:
             "billing_address": _address(invoice, payment.organisation),
             "product_description": _product(payment),
             "service_date": _service_date(payment),
-            "access_activity_log": _text(_activity(payment, chargeback.opened_at)),
+            "access_activity_log": _text(_activity(payment, chargeback.opened_at + SECOND)),
             "refund_policy_disclosure": f"Our terms, agreed to before paying: “{TERMS_PAY} {TERMS_END}”",
             "cancellation_policy_disclosure": TERMS_END if payment.purpose == Payment.Purpose.PLAN else "",
             "refund_refusal_explanation": _text(_refunds(payment)),
@@ -106,12 +108,15 @@ def _service_date(payment: Payment) -> str:
 def _activity(payment: Payment, until: datetime) -> Iterator[str]:
     """What people of the organisation did from a month before the payment until the dispute, the newest first."""
     rows = AuditEntry.objects.filter(
-        organisation=payment.organisation_id, at__gte=payment.created_at - BEFORE, at__lte=until
+        organisation=payment.organisation_id,
+        actor_kind__in=("user", "api_key"),
+        at__gte=payment.created_at - BEFORE,
+        at__lte=until,
     )
     members = User.objects.filter(memberships__organisation=payment.organisation)
     people = {str(pk): email for pk, email in members.values_list("pk", "email")}
     for row in rows.order_by("-sequence")[:MOST_LINES]:
-        who = people.get(row.actor_id, row.actor_kind)
+        who = people.get(row.actor_id, row.actor_kind.replace("_", " "))
         yield f"{_moment(row.at)}  {who}  {row.action}  {row.object_id}".rstrip()
 
 
@@ -134,7 +139,7 @@ def _story(payment: Payment, invoice: Invoice | None, chargeback: Chargeback, st
             f"{line['text']} {_sum(Decimal(line['gross']), invoice.currency)}" for line in invoice.lines
         )
     if payment.captured_at is not None:
-        yield from _usage(payment.organisation, payment.captured_at, chargeback.opened_at)
+        yield from _usage(payment.organisation, payment.captured_at, chargeback.opened_at + SECOND)
 
 
 def _usage(organisation: Organisation, since: datetime, until: datetime) -> Iterator[str]:

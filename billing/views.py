@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import access, invoices, payment_methods, plans, wallet
+from billing import access, chargebacks, invoices, payment_methods, plans, wallet
 from billing.forms import PRESETS, PayForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
@@ -48,6 +48,7 @@ def home(request: Request) -> HttpResponse:
         "earlier": month - timedelta(days=1),
         "later": (month + timedelta(days=32)).replace(day=1) if month < _first_day(now()) else None,
         "payments": Payment.objects.filter(organisation=organisation).select_related("plan").order_by("-pk")[:10],
+        "taken_back": chargebacks.open_for(organisation.pk),
         "live_path": LIVE_PATH,
     }
     return render(request, "billing/home.html", context)

@@ -60,7 +60,7 @@ def submit_evidence(request: Request, chargeback_id: str) -> HttpResponse:
     row, form = _find(chargeback_id), EvidenceForm(request.POST)
     if not form.is_valid():
         return _page(request, row, form, status=422)
-    pack = evidence.compile_pack(row, form.cleaned_data["statement"])
+    pack = row.evidence or evidence.compile_pack(row, form.cleaned_data["statement"])
     if form.cleaned_data["shown"] != evidence.digest(pack):
         messages.info(request, _("This is how it will be sent. Look at it, then send it."))
         return _page(request, row, form)

@@ -24,10 +24,10 @@ from billing.states import CHARGEBACK_TRANSITIONS
 from lib.clock import now
 from lib.errors import Conflict
 from notifications.models import Notification
-from tests.billing.disputing import decide, dispute, disputed, hear, pay_by_card, pay_plan_by_card
 from tests.billing.invoicing import refund
 from tests.billing.money import faulty, fund, leg
 from tests.billing.stripe import answer_bank
+from tests.billing.taken_back import decide, dispute, disputed, hear, pay_by_card, pay_plan_by_card
 from tests.billing.test_stripe_webhook import begun
 from tests.people import Person
 
@@ -312,10 +312,8 @@ def test_a_refund_under_way_is_refused_by_stripe(owner: Person, staff: Person, s
     assert (usd(owner), payment.refunded, payment.charged_back) == (Decimal(0), Decimal(0), Decimal(25))
 
 
-def test_each_pair_of_states(owner: Person) -> None:
-    payment = Payment.objects.create(
-        organisation_id=owner.actor.organisation_id, purpose="top_up", amount=25, service=STRIPE
-    )
+def test_each_pair_of_states(organisation: Organisation) -> None:
+    payment = Payment.objects.create(organisation=organisation, purpose="top_up", amount=25, service=STRIPE)
     row = Chargeback.objects.create(
         payment=payment, service=STRIPE, service_ref="dp_1", amount=25, reason="x", opened_at=now()
     )

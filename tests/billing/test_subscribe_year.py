@@ -11,13 +11,16 @@ import pytest
 from django.core import mail
 from django.db.models import Sum
 
-from billing import payment_methods, plans, reconcile, renewals
+from billing import chargebacks, payment_methods, plans, reconcile, renewals
 from billing.accounts import Kind
-from billing.lifecycle import PaymentStatus, SubscriptionStatus
+from billing.evidence import compile_pack
+from billing.lifecycle import ChargebackStatus, PaymentStatus, SubscriptionStatus
 from billing.models import Account, Invoice, Payment, Subscription
 from billing.payments.services import renewals as remote
 from billing.refunds import give_back
+from lib.clock import now
 from tests.billing.stripe import FAILS_LATER, GOOD, Clock, save_card
+from tests.billing.taken_back import decide, disputed, hear
 from tests.people import Person
 
 
@@ -48,7 +51,7 @@ def change(person: Person, row: Subscription, plan: str) -> Payment | None:
     offer = renewals.offer(row, plans.find_plan(plan))
     return renewals.change(
         row, offer.plan, agreed=offer.now.amount, at=offer.at, actor=person.actor, idempotency_key=uuid4().hex
-    )
+    ).payment
 
 
 def paid(row: Subscription) -> list[Decimal]:
@@ -61,10 +64,18 @@ class Year:
 
     def __init__(self, person: Person) -> None:
         assert person.organisation is not None
-        self.person, self.organisation, self.clock = person, person.organisation, Clock(person, day(1, 15))
+        self.person, self.organisation, self.clock = person, person.organisation, Clock(person, day(1, 1))
+        self.tries_for_free()
         with self.clock.at(day(1, 15)):
             self.row = begin(person)
             self.sees("pro", SubscriptionStatus.ACTIVE, ends=day(2, 15))
+
+    def tries_for_free(self) -> None:
+        """Our trial is the plan Free, for as long as one likes: no card is asked for, nothing is charged when it ends."""
+        with self.clock.at(day(1, 1)):
+            assert plans.current_plan(self.organisation).slug == "free"
+            assert not Payment.objects.filter(organisation=self.organisation).exists()
+            assert payment_methods.default_of(self.organisation) is None
 
     def sees(self, plan: str, status: str, *, ends: datetime | None = None) -> None:
         self.row.refresh_from_db()
@@ -119,6 +130,32 @@ class Year:
             assert refund.status == "completed"
             self.sees("pro", SubscriptionStatus.ACTIVE, ends=day(9, 15))
 
+    def dispute(self, stripe: str, staff: Person, *, month: int, decision: str) -> None:
+        """The bank takes the newest month back, and has decided a week after it has our evidence."""
+        payment = Payment.objects.filter(subscription=self.row).latest("captured_at")
+        with self.clock.at(day(month, 20)):
+            row = disputed(stripe, payment)
+            self.sees(self.row.plan_id, SubscriptionStatus.ACTIVE)
+            assert reconcile.check_clearing() == []
+        with self.clock.at(day(month, 22)):
+            assert row.due_at is not None
+            assert row.due_at > now()
+            row = chargebacks.submit(chargeback=row, evidence=compile_pack(row), actor=staff.actor)
+            assert row.status == ChargebackStatus.UNDER_REVIEW
+        with self.clock.at(day(month, 29)):
+            decide(stripe, row.service_ref, decision)
+            hear(row.service_ref, "charge.dispute.closed")
+            row.refresh_from_db()
+            assert row.status == decision
+
+    def dispute_late(self, stripe: str) -> None:
+        """The plan has ended; the bank takes its last month back, and we give no answer."""
+        payment = Payment.objects.filter(subscription=self.row).latest("captured_at")
+        row = disputed(stripe, payment)
+        decide(stripe, row.service_ref, "lost")
+        hear(row.service_ref, "charge.dispute.closed")
+        self.sees("free", SubscriptionStatus.ENDED)
+
     def cancel(self) -> None:
         with self.clock.at(day(12, 1)):
             self.row.refresh_from_db()
@@ -136,6 +173,7 @@ def test_a_year(owner: Person, staff: Person, stripe: str) -> None:
     year.renews(2, 3, amount=49)
     year.upgrade_mid_month()
     year.renews(4, 5, amount=299)
+    year.dispute(stripe, staff, month=5, decision="won")
     year.card_fails_and_another_pays()
     year.renews(7, amount=299)
     year.downgrade()
@@ -144,11 +182,15 @@ def test_a_year(owner: Person, staff: Person, stripe: str) -> None:
     year.cancel()
     with year.clock.at(day(1, 20, year=2027)):
         assert paid(year.row) == [49, 49, 49, 125, 299, 299, 299, 299, 49, 49, 49, 49]
-    # 3 × 49 + 125 + 4 × 299 + 4 × 49 = 1,664, of which 20 went back.
-    invoices = Invoice.objects.filter(organisation=year.organisation).values("kind").annotate(total=Sum("gross"))
-    assert {row["kind"]: row["total"] for row in invoices} == {"invoice": Decimal(1664), "credit_note": Decimal(20)}
-    sums = Account.objects.filter(kind=Kind.REVENUE, currency="USD")
-    assert sums.aggregate(total=Sum("credits_posted") - Sum("debits_posted"))["total"] == 1644
+        year.dispute_late(stripe)
+    # 3 × 49 + 125 + 4 × 299 + 4 × 49 = 1,664, of which 20 were refunded, and the bank kept the 49 of the last month.
+    invoices = Invoice.objects.filter(organisation=year.organisation).order_by("pk")
+    assert [row.gross for row in invoices.filter(kind="invoice")] == paid(year.row)
+    assert [row.gross for row in invoices.filter(kind="credit_note")] == [20, 49]
+    sums = Account.objects.filter(currency="USD").values("kind")
+    balances = sums.annotate(total=Sum("credits_posted") - Sum("debits_posted")).values_list("kind", "total")
+    # Stripe keeps 15 of each of the two disputes, also of the one that we won: 1,664 - 20 - 49 - 2 × 15 = 1,565.
+    assert dict(balances) == {Kind.REVENUE: Decimal(1595), Kind.FEES: Decimal(-30), Kind.CLEARING: Decimal(-1565)}
     assert reconcile.check_clearing() == []
 
 
