@@ -23,6 +23,13 @@ function letToastsLeave(root) {
   for (const toast of root.querySelectorAll("[data-toast]:not(.bad)")) setTimeout(() => toast.remove(), TOAST_MS);
 }
 
+// On a narrow screen the present one of many places may be beyond the edge.
+function showPresentPlace() {
+  const row = document.querySelector(".places .tabs");
+  const here = row?.querySelector("[aria-current]");
+  if (here) row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.clientWidth) / 2;
+}
+
 document.addEventListener("click", closeMenusOutside);
 document.addEventListener("keydown", closeMenuByKey);
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -31,6 +38,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status === 422 || xhr.getResponseHeader("HX-Retarget")) Object.assign(event.detail, { shouldSwap: true, isError: false });
 });
 letToastsLeave(document);
+showPresentPlace();
 startTheme();
 startCopyButtons();
 startLive();
