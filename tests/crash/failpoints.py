@@ -1,4 +1,5 @@
-"""The places at which a process may die: before each commit that writes, and before each call to the outside.
+"""The places at which a process may die: before each commit that writes, each call that changes something outside, and
+each file that is stored.
 
 What has been done when it dies after one of them is what has been done when it dies before the next one. So a death
 before each, and a life to the end, are a death before and after each.
@@ -15,8 +16,9 @@ from urllib.parse import urlsplit
 
 # Of the statements that Django and the ledger make, those that write, and the table that they write to.
 WRITING = re.compile(r'^\s*(?:INSERT INTO|UPDATE|DELETE FROM) "(\w+)"|(ledger_post)\(')
-# Asking a chain changes nothing, and it is asked often: a death between two questions is one before the first.
-CHANGES_CHAIN = re.compile(r"^(eth_send|anvil_|evm_|faucet)")
+# Asking changes nothing: a death after a question is one before it. A chain is asked by POST, and often.
+CHANGES_CHAIN = re.compile(r"^eth_send")
+IDS = re.compile(r"/(?!v\d/)[^/]*[0-9A-Z][^/]*")
 
 
 class Fuse:
@@ -107,12 +109,10 @@ def _watch_files(fuse: Fuse) -> None:
 
 
 def _name(request: Any) -> str:
-    """Of a call; empty for a question to a chain."""
+    """Of a call that may change something; empty for a question."""
     try:
         method = json.loads(request.body or b"")["method"]
     except (ValueError, LookupError, TypeError):
-        path = re.sub(
-            r"/[^/]*\d[^/]*(?=/|$)", lambda part: part[0] if len(part[0]) < 4 else "/…", urlsplit(request.url).path
-        )
-        return f"{request.method} {path}"
+        path = IDS.sub("/…", urlsplit(request.url).path)
+        return "" if request.method == "GET" else f"{request.method} {path}"
     return f"chain {method}" if CHANGES_CHAIN.match(method) else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.crash import credits, payments
+from tests.crash import chain, credits, payments, plans
 from tests.crash.flow import Flow
 
-FLOWS: dict[str, Flow] = {flow.name: flow for flow in (*payments.FLOWS, *credits.FLOWS)}
+MODULES = (payments, plans, credits, chain)
+FLOWS: dict[str, Flow] = {flow.name: flow for module in MODULES for flow in module.FLOWS}
