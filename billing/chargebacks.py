@@ -107,15 +107,16 @@ def reconcile_chargebacks() -> int:
     return looked
 
 
-def compare(slug: str, since: datetime) -> Iterator[tuple[str, Decimal | None, Decimal]]:
-    """Each dispute at the service: what it is called, what has left our books for it, and what the service took."""
+def compare(slug: str, since: datetime, until: datetime) -> Iterator[tuple[str, Decimal | None, Decimal]]:
+    """Each dispute at the service that was opened in between: its name there, what has left our books for it (None when
+    we do not know it), and what the service took. Raises ServiceDown."""
     if slug not in TELLING:
         return
     ours = {row.service_ref: row for row in Chargeback.objects.filter(service=slug, opened_at__gte=since)}
     for remote in services.chargebacks(slug).chargebacks_since(since):
-        row = ours.get(remote.ref)
-        taken = remote.withdrawn - remote.returned + remote.fee
-        yield (row.public_id, row.withdrawn - row.returned + row.fee, taken) if row else (remote.ref, None, taken)
+        if remote.opened_at < until:
+            row, taken = ours.get(remote.ref), remote.withdrawn - remote.returned + remote.fee
+            yield remote.ref, row.withdrawn - row.returned + row.fee if row else None, taken
 
 
 def open_for(organisation_id: UUID) -> list[Chargeback]:

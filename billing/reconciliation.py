@@ -20,7 +20,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from billing import ledger, lots
+from billing import chargebacks, ledger, lots
 from billing.chain import networks, nodes
 from billing.models import (
     Account,
@@ -172,6 +172,16 @@ def _compare_payments(slug: str) -> Iterator[Look]:
     for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
         yield _look(refund.public_id, _compare_refund(refund))
     yield from _compare_unknown(slug, since, until)
+    for ref, ours, theirs in chargebacks.compare(slug, since, until):
+        yield _look(ref, _compare_chargeback(ref, ours, theirs))
+
+
+def _compare_chargeback(ref: str, ours: Decimal | None, theirs: Decimal) -> Difference | None:
+    """What has left our books for a dispute; nothing at all is for one that we have not heard of."""
+    if ours == theirs:
+        return None
+    known = NOTHING if ours is None else f"{ours.normalize():f}"
+    return Difference("chargeback", ref, known, f"{theirs.normalize():f}")
 
 
 def _compare_unknown(slug: str, since: datetime, until: datetime) -> Iterator[Look]:

@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from accounts.models import Organisation
-from billing import chargebacks, ledger, plans, reconcile, wallet
+from billing import chargebacks, ledger, plans, reconcile, reconciliation, wallet
 from billing.accounts import Kind, account_of, wallet_of
 from billing.lifecycle import ChargebackStatus, PaymentStatus, RefundStatus, WrongTransition, switch_chargeback
 from billing.models import Account, Chargeback, Invoice, Payment, WebhookEvent
@@ -339,6 +339,28 @@ def test_the_account_of_the_service_agrees(owner: Person, stripe: str) -> None:
     assert _balance() - before == clearing() - fee_of_card
     assert row.service_ref in {each.ref for each in remote(STRIPE).chargebacks_since(since)}
     assert service(STRIPE).fetch(row.payment.order_ref).captures[0].amount == 25
+
+
+def test_the_nightly_comparison(owner: Person, stripe: str) -> None:
+    """What we have not heard of, and what we have not heard of the end of, are differences until we have."""
+    since, until = now() - timedelta(minutes=1), now() + timedelta(minutes=1)
+    ref = dispute(stripe, pay_by_card(owner))
+
+    def ours() -> Decimal | None:
+        return {name: ours for name, ours, theirs in chargebacks.compare(STRIPE, since, until) if ours != theirs}[ref]
+
+    assert ours() is None
+    hear(ref)
+    with pytest.raises(KeyError):
+        ours()
+    decide(stripe, ref, "won")
+    assert ours() == 40
+    hear(ref)
+    with pytest.raises(KeyError):
+        ours()
+    assert not list(chargebacks.compare("paypal", since, until))
+    differences = reconciliation._compare_chargeback("dp_1", Decimal(40), Decimal(15))
+    assert differences == reconciliation.Difference("chargeback", "dp_1", "40", "15")
 
 
 def _balance() -> Decimal:
