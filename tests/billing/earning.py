@@ -67,8 +67,14 @@ def can_be_paid(owner: Person, **columns: object) -> PayoutMethod:
         },
     )
     address = f"{uuid4().hex}@example.com"  # what becomes of payouts to it is this test's alone
-    given = {"kind": "paypal", "destination": address, "display": address, "payable_from": now() - timedelta(days=1)}
-    return PayoutMethod.objects.create(organisation=owner.organisation, is_default=True, **{**given, **columns})
+    given = {
+        "kind": "paypal",
+        "destination": address,
+        "display": address,
+        "payable_from": now() - timedelta(days=1),
+        "is_default": True,
+    }
+    return PayoutMethod.objects.create(organisation=owner.organisation, **{**given, **columns})
 
 
 def ask(owner: Person, amount: str | None = None, key: str | None = None) -> Payout:

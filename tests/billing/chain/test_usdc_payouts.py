@@ -1,0 +1,128 @@
+"""Earnings in USDC: dollars become USDC of the owner one for one, once, and become earnings again when they did not leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from accounts.models import Organisation
+from billing import ledger, reconcile, wallet
+from billing.accounts import Kind, account_of
+from billing.chain import nodes, withdrawals
+from billing.chain import sending as chain_sending
+from billing.chain.networks import NETWORKS
+from billing.lifecycle import PayoutStatus
+from billing.models import LinkedWallet, Payout, Withdrawal
+from billing.payouts import methods, sending
+from billing.payouts.earnings import earnings_of
+from lib.clock import now
+from lib.errors import Invalid
+from tests.billing.chain.driver import Chain, Wallet
+from tests.billing.earning import ask, can_be_paid, earn, later
+from tests.billing.money import fund, leg
+from tests.people import Person
+
+
+@pytest.fixture(autouse=True)
+def _treasury(chain: Chain, settings: Any) -> Iterator[None]:
+    """It has USDC, and what transactions cost."""
+    settings.WITHDRAWAL_DELAY = timedelta(0)
+    chain.fund(Wallet(account=nodes.signer()._account), "20000")  # type: ignore[attr-defined]
+    yield
+    assert reconcile.check_clearing() == []
+
+
+@pytest.fixture
+def payout(owner: Person, organisation: Organisation, payer: Wallet) -> Payout:
+    """85 dollars of earnings, to be paid to a linked wallet."""
+    earn(organisation)
+    can_be_paid(owner).delete()
+    method = methods.add_usdc(organisation, chain="sandbox", wallet=LinkedWallet.objects.get(), actor=owner.actor)
+    assert method.destination == f"sandbox:{payer.address}"
+    with later():
+        made = ask(owner)
+    Payout.objects.update(not_before=now())
+    return made
+
+
+def end_on_chain(chain: Chain) -> None:
+    for _ in range(2):
+        withdrawals.queue_due("sandbox")
+        chain_sending.send_due("sandbox")
+        chain.finalize()
+
+
+def test_paid_one_for_one(chain: Chain, payout: Payout, organisation: Organisation, payer: Wallet) -> None:
+    before = chain.usdc_of(payer.address)
+    for _ in range(2):  # the same withdrawal, however often it is looked at
+        assert sending.bring_up(payout.pk).status == PayoutStatus.SENT
+    withdrawal = Withdrawal.objects.get()
+    assert (withdrawal.amount, withdrawal.organisation) == (Decimal(85), organisation)
+    assert earnings_of(organisation).set_aside == 85
+    end_on_chain(chain)
+    done = sending.bring_up(payout.pk)
+    assert (done.status, done.service_ref) == (PayoutStatus.PAID, withdrawal.public_id)
+    assert chain.usdc_of(payer.address) - before == 85
+    assert earnings_of(organisation).balance == 0
+    balance = wallet.balance(organisation, "USDC")
+    assert (balance.available, balance.held) == (0, 0)
+    dollars, coins = (account_of(None, Kind.CONVERSION, currency) for currency in ("USD", "USDC"))
+    assert dollars.credits_posted - dollars.debits_posted == 85
+    assert coins.debits_posted - coins.credits_posted == 85
+    assert sending.bring_up(payout.pk).status == PayoutStatus.PAID
+
+
+def test_called_off_is_earnings_again(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    sending.bring_up(payout.pk)
+    withdrawals.cancel(Withdrawal.objects.get(), actor=owner.actor)
+    failed = sending.bring_up(payout.pk)
+    assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "by_customer")
+    assert earnings_of(organisation).balance == 85
+    assert wallet.balance(organisation, "USDC").available == 0
+
+
+def test_what_the_owner_kept_was_paid(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    """Called off, and used before we looked: once is enough."""
+    sending.bring_up(payout.pk)
+    withdrawals.cancel(Withdrawal.objects.get(), actor=owner.actor)
+    elsewhere = account_of(None, Kind.REVENUE, "USDC")
+    ledger.post([leg(account_of(organisation, Kind.WALLET, "USDC"), elsewhere, "30", currency="USDC")])
+    paid = sending.bring_up(payout.pk)
+    assert (paid.status, paid.reason) == (PayoutStatus.PAID, "kept_in_wallet")
+    for _ in range(2):
+        sending.bring_up(payout.pk)
+        Payout.objects.update(checked_at=now() - timedelta(days=3))
+        sending.reconcile_payouts()
+    assert earnings_of(organisation).balance == 0
+    assert wallet.balance(organisation, "USDC").available == 55
+
+
+def test_beyond_the_limits_of_withdrawals(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    fund(organisation, "25000", "USDC")
+    for number, amount in enumerate((10_000, 10_000, 4_990)):
+        withdrawals.request_withdrawal(
+            organisation=organisation,
+            network=NETWORKS["sandbox"],
+            address=Wallet().address,
+            amount=Decimal(amount),
+            actor=owner.actor,
+            key=f"k{number}",
+        )
+    failed = sending.bring_up(payout.pk)
+    assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "daily_limit")
+    assert earnings_of(organisation).balance == 85
+    assert wallet.balance(organisation, "USDC").available == 10
+
+
+def test_only_a_linked_wallet(owner: Person, organisation: Organisation, outsider: Person) -> None:
+    assert outsider.organisation is not None
+    theirs = LinkedWallet.objects.create(organisation=outsider.organisation, address=Wallet().address)
+    for wrong in (None, theirs):
+        with pytest.raises(Invalid):
+            methods.add_usdc(organisation, chain="sandbox", wallet=wrong, actor=owner.actor)
+    with pytest.raises(Invalid):
+        methods.add_usdc(organisation, chain="polygon", wallet=theirs, actor=owner.actor)
