@@ -1,4 +1,4 @@
-"""Routes of the plan that an organisation has: paid for a month, or renewed by a saved card until it is cancelled."""
+"""Routes of the plan that an organisation has: paid for a month, or renewed by a card or PayPal until it is cancelled."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from billing import access, dunning, payment_methods, plans, renewals
 from billing.api import PaymentOut, PlanOut, key_of, show_payment, show_plan, start_payment
 from billing.api_methods import CardOut, show_card
 from billing.models import Payment, Subscription
+from billing.payments.services import STRIPE
 from lib.errors import Conflict, Invalid
 from lib.money import money_json
 from lib.rate import limit
@@ -34,6 +35,7 @@ class SubscriptionOut(Schema):
     cancel_at_period_end: bool = False
     next_plan: str | None = None
     next_amount: Money | None = None
+    service: str | None = None
     card: CardOut | None = None
     past_due_since: datetime | None = None
     next_try: datetime | None = None
@@ -71,6 +73,7 @@ class ChangeIn(Schema):
 
 class ChangeOut(Schema):
     payment: PaymentOut | None
+    approve_url: str = ""
     subscription: SubscriptionOut
 
 
@@ -93,7 +96,8 @@ def show_current(organisation: Organisation) -> dict[str, Any]:
 
 
 def _show_renewal(row: Subscription, organisation: Organisation) -> dict[str, Any]:
-    following, card = row.next_plan or row.plan, payment_methods.default_of(organisation)
+    following = row.next_plan or row.plan
+    card = payment_methods.default_of(organisation) if row.service == STRIPE else None
     renews = not row.cancel_at_period_end
     price = following.price_per_month
     return {
@@ -101,6 +105,7 @@ def _show_renewal(row: Subscription, organisation: Organisation) -> dict[str, An
         "cancel_at_period_end": row.cancel_at_period_end,
         "next_plan": row.next_plan_id,
         "next_amount": money_json(price, "USD") if renews and price is not None else None,
+        "service": row.service,
         "card": show_card(card) if card else None,
         "past_due_since": _text(row.past_due_since),
         "next_try": _text(dunning.next_try(row)),
@@ -120,19 +125,16 @@ def read_subscription(request: Request) -> dict[str, Any]:
 @router.post("billing/subscription", response={201: PaymentOut})
 @idempotent
 def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
-    """Pay a month of a plan, with a saved `card` (`crd_…`) or else by PayPal; with `renew` the card pays each month.
+    """Pay a month of a plan, with a saved `card` (`crd_…`) or else by PayPal; with `renew` that pays each month.
 
     With `approve_url` the customer must go there first; the month begins when they have paid.
     """
     plan = plans.find_plan(body.plan)
     if not body.renew:
         return 201, start_payment(request, card=body.card, purpose=Payment.Purpose.PLAN, plan=plan)
-    if body.card is None:
-        message = _("Choose a saved card: PayPal pays a month at a time.")
-        raise Invalid(message, fields={"card": [message]})
     organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
-    card = access.get_card(request.actor, body.card, organisation)
+    card = access.get_card(request.actor, body.card, organisation) if body.card else None
     payment = renewals.start(
         organisation=organisation, plan=plan, card=card, actor=request.actor, idempotency_key=key_of(request)
     )
@@ -158,17 +160,17 @@ def preview(request: Request, body: PlanIn) -> dict[str, Any]:
 @idempotent
 def change(request: Request, body: ChangeIn) -> dict[str, Any]:
     """Agree to a preview: send its `plan`, `at` and `amount`. A dearer plan begins at once, a cheaper one with the next
-    renewal; 409 when the preview no longer holds."""
+    renewal; 409 when the preview no longer holds. With `approve_url` the customer must agree there first."""
     row = _renewed(request)
     plan = plans.find_plan(body.plan)
     if body.at.tzinfo is None:
         message = _("Send the moment as the preview gave it.")
         raise Invalid(message, fields={"at": [message]})
-    payment = renewals.change(
+    done = renewals.change(
         row, plan, agreed=body.amount, at=body.at, actor=request.actor, idempotency_key=key_of(request)
     )
-    shown = show_payment(payment) if payment else None
-    return {"payment": shown, "subscription": show_current(row.organisation)}
+    shown = show_payment(done.payment) if done.payment else None
+    return {"payment": shown, "approve_url": done.approve_url, "subscription": show_current(row.organisation)}
 
 
 @router.post("billing/subscription/cancel", response=SubscriptionOut)

@@ -18,9 +18,10 @@ from django_stubs_ext import StrOrPromise
 
 from accounts.models import User
 from accounts.roles import Permission
-from billing import payment_methods, renewals
+from billing import payment_methods
+from billing.collected import sync
 from billing.lifecycle import SubscriptionStatus, switch_subscription
-from billing.models import Subscription
+from billing.models import PaymentMethod, Subscription
 from billing.payments import services
 from billing.payments.base import Gone, Refused, RemoteInvoice, ServiceDown
 from billing.receipts import READERS
@@ -56,7 +57,7 @@ def reconcile_subscriptions() -> int:
 
 def look(subscription: Subscription) -> None:
     """Bring one up to date, and do what the schedule says. Safe to repeat. Raises ServiceDown."""
-    unpaid = renewals.sync(subscription)
+    unpaid = sync(subscription)
     if unpaid is None or unpaid.reason != "subscription_cycle":
         return
     if subscription.status == SubscriptionStatus.ACTIVE:
@@ -74,7 +75,7 @@ def next_try(subscription: Subscription) -> datetime | None:
 
 @transaction.atomic
 def _begin(subscription: Subscription) -> None:
-    card = payment_methods.default_of(subscription.organisation)
+    card = _card_of(subscription)
     columns: dict[str, Any] = {"past_due_since": now(), "retries": 0, "method": card}
     if switch_subscription(subscription, SubscriptionStatus.PAST_DUE, **columns):
         _tell(subscription, "payment_failed", _("The renewal of your plan could not be paid"))
@@ -82,13 +83,14 @@ def _begin(subscription: Subscription) -> None:
 
 def _go_on(subscription: Subscription, invoice: RemoteInvoice) -> None:
     tries, moment = subscription.retries, next_try(subscription)
-    card = payment_methods.default_of(subscription.organisation)
+    card = _card_of(subscription)
     another = card is not None and card.pk != subscription.method_id
     due = moment is not None and now() >= moment
     if not (another or due):
         return
     key = f"card-{card.pk.hex}" if another and card is not None else f"retry-{tries + 1}"
-    if card is not None and _paid(subscription, invoice, card.ref, key):
+    payable = card is not None or not services.renewals(subscription.service).by_card
+    if payable and _paid(subscription, invoice, card.ref if card else "", key):
         _tell(subscription, "payment_recovered", _("The renewal of your plan is paid"))
         return
     Subscription.objects.filter(pk=subscription.pk).update(method=card)
@@ -100,11 +102,17 @@ def _paid(subscription: Subscription, invoice: RemoteInvoice, card_ref: str, key
     """Try the card, and book what comes of it."""
     request_id = f"{key}-{invoice.ref}"
     try:
-        services.renewals(subscription.service).collect(invoice.ref, card_ref=card_ref, request_id=request_id)
+        services.renewals(subscription.service).collect(invoice, card_ref=card_ref, request_id=request_id)
     except (Refused, Gone) as refusal:
         log.info("subscription %s: %s failed: %s", subscription.public_id, key, refusal)
-    renewals.sync(subscription)
+    sync(subscription)
     return subscription.status == SubscriptionStatus.ACTIVE
+
+
+def _card_of(subscription: Subscription) -> PaymentMethod | None:
+    """What is charged; none where the service collects from the customer's account with it."""
+    by_card = services.renewals(subscription.service).by_card
+    return payment_methods.default_of(subscription.organisation) if by_card else None
 
 
 def _failed_again(subscription: Subscription, tries: int) -> None:
@@ -127,7 +135,8 @@ def _failed_again(subscription: Subscription, tries: int) -> None:
 def _tell(subscription: Subscription, kind: str, title: StrOrPromise) -> None:
     """Once, in the transaction that changes something: owners and billing members, in the page and by mail."""
     organisation = subscription.organisation
-    page = "billing:methods" if kind == "payment_failed" else "billing:plan"
+    by_card = services.renewals(subscription.service).by_card
+    page = "billing:methods" if kind == "payment_failed" and by_card else "billing:plan"
     notify(
         organisation,
         kind=f"subscription.{kind}",
@@ -138,7 +147,8 @@ def _tell(subscription: Subscription, kind: str, title: StrOrPromise) -> None:
     )
     context = {
         "plan": subscription.plan.name,
-        "card": payment_methods.default_of(organisation),
+        "card": _card_of(subscription),
+        "by_card": by_card,
         "next_try": next_try(subscription),
         "url": f"{settings.PUBLIC_URL}{reverse(page)}",
     }

@@ -76,7 +76,7 @@ class TopUpForm(PayForm):
 
 class ChoosePlanForm(PayForm):
     plan = forms.SlugField(max_length=32, widget=forms.HiddenInput)
-    renew = forms.BooleanField(label=_("Renew it each month with this card, until I cancel"), required=False)
+    renew = forms.BooleanField(label=_("Renew it each month, until I cancel"), required=False)
 
 
 class HandOnForm(forms.Form):

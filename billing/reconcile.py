@@ -17,6 +17,7 @@ from billing.lifecycle import PaymentStatus, RefundStatus, switch_payment
 from billing.models import Account, Payment, Payout, Refund, Subscription, WebhookEvent
 from billing.payments import checkout
 from billing.payments.base import Gone, ServiceDown
+from billing.payments.paypal import sales as paypal_sales
 from billing.payments.paypal import webhook as paypal_webhook
 from billing.payments.services import PAYPAL, STRIPE, service
 from billing.payments.stripe import webhook as stripe_webhook
@@ -36,6 +37,7 @@ SELDOM = timedelta(minutes=15)
 LONGEST_OPEN = timedelta(hours=24)
 ORDER_OF = {PAYPAL: paypal_webhook.order_of, STRIPE: stripe_webhook.order_of}
 REFUND_OF = {PAYPAL: paypal_webhook.refund_of, STRIPE: stripe_webhook.refund_of}
+SUBSCRIPTION_OF = {PAYPAL: paypal_webhook.subscription_of, STRIPE: stripe_webhook.subscription_of}
 PAYOUT_OF = {PAYPAL: paypal_webhook.payout_of, STRIPE: stripe_webhook.payout_of}
 
 
@@ -110,7 +112,7 @@ def _act_on(event: WebhookEvent) -> str | None:
     if event.service == STRIPE and (customer_ref := stripe_webhook.customer_of(event.body)):
         payment_methods.refresh_of(customer_ref)
         return ""
-    if event.service == STRIPE and (subscription_ref := stripe_webhook.subscription_of(event.body)):
+    if subscription_ref := SUBSCRIPTION_OF[event.service](event.body):
         _look_at_subscription(event, subscription_ref)
         return ""
     if payout_ref := PAYOUT_OF[event.service](event.body):
@@ -151,8 +153,9 @@ def _book_what_went_back(event: WebhookEvent, noun: str, book: Callable[[], str]
 def _book_refund(slug: str, refund_ref: str) -> str:
     """First what came in, then what went back."""
     refund = service(slug).fetch_refund(refund_ref)
-    if checkout.find_by_capture(slug, refund.capture_ref) is None and slug != STRIPE:
-        return "no payment with this capture"  # at Stripe perhaps of a renewal that we have not looked at yet
+    renewed = slug == STRIPE or paypal_sales.is_sale(refund.capture_ref)  # we may not have looked at it yet
+    if checkout.find_by_capture(slug, refund.capture_ref) is None and not renewed:
+        return "no payment with this capture"
     refunds.book_from_service(slug, refund)
     return ""
 

@@ -1,8 +1,4 @@
-"""Plans that Stripe renews: begun, changed, ended by the customer; and brought up to what Stripe has collected.
-
-Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. What Stripe says
-of its price, sum and currency is compared with our own before anything is booked.
-"""
+"""Plans that a payment service renews: begun, changed, ended by the customer. What it collects: `billing/collected.py`."""
 
 from __future__ import annotations
 
@@ -16,17 +12,17 @@ from django.db import transaction
 from django.utils import formats
 from django.utils.translation import gettext as _
 
-from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
 from billing import payment_methods
+from billing.collected import plan_page, price_ref, running, sync
 from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment, switch_subscription
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout
-from billing.payments.base import Gone, Preview, Refused, RemoteInvoice, RemoteSubscription, ServiceDown
+from billing.payments.base import Gone, NewSubscription, Preview, Refused
 from billing.payments.checkout import CURRENCY, Wanted, price_of
-from billing.payments.services import renewals
+from billing.payments.services import STRIPE, prorating, renewals
 from billing.subscriptions import LIVE, end_at_once
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -55,6 +51,14 @@ class Offer:
         return self.now.amount > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has come of a yes: a payment, when something is charged now; where to agree, when the service asks too."""
+
+    payment: Payment | None = None
+    approve_url: str = ""
+
+
 def renewed_subscription(organisation: Organisation) -> Subscription | None:
     """The live one that a service renews."""
     rows = Subscription.objects.filter(organisation=organisation, status__in=LIVE).exclude(service="")
@@ -62,23 +66,25 @@ def renewed_subscription(organisation: Organisation) -> Subscription | None:
 
 
 def start(
-    *, organisation: Organisation, plan: Plan, card: PaymentMethod, actor: Actor, idempotency_key: str
+    *, organisation: Organisation, plan: Plan, card: PaymentMethod | None, actor: Actor, idempotency_key: str
 ) -> Payment:
-    """A plan that renews itself each month with this card. Its first month is the payment that is answered.
+    """A plan that renews itself each month with this card, or by PayPal. Its first month is the payment that is answered.
 
     Raises Conflict when another one runs. The same key goes on where it stopped.
     """
     amount = price_of(plan)
-    if renewed_subscription(organisation) is not None:
-        raise _already_subscribed()
-    _check_used_up(organisation, plan)
+    begun = Payment.objects.filter(organisation=organisation, idempotency_key=idempotency_key)
+    if not begun.exclude(status=PaymentStatus.NEW).exists():  # else it is this one that runs
+        if renewed_subscription(organisation) is not None:
+            raise _already_subscribed()
+        _check_used_up(organisation, plan)
     payment = _first_payment(organisation, Wanted("plan", amount, plan, card), actor, idempotency_key)
     if payment.status == PaymentStatus.NEW:
         try:
             _drop_unpaid(payment)
-            if not card.is_default:
+            if card is not None and not card.is_default:
                 payment_methods.choose_default(card, actor)
-            _subscribe(payment, plan, card)
+            _subscribe(payment, plan)
         except Conflict as refusal:
             _abandon(payment, refusal.code)
             raise
@@ -100,7 +106,7 @@ def _check_used_up(organisation: Organisation, plan: Plan) -> None:
 
 def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
     payment = checkout.find_or_make(organisation, wanted, actor, key)
-    if payment.subscription is None and payment.status == PaymentStatus.NEW and wanted.card and wanted.plan:
+    if payment.subscription is None and payment.status == PaymentStatus.NEW and wanted.plan:
         with transaction.atomic():
             Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
             _check_none_begins(payment)
@@ -108,7 +114,7 @@ def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key
                 organisation=organisation,
                 plan=wanted.plan,
                 status=SubscriptionStatus.PENDING,
-                service=wanted.card.service,
+                service=payment.service,
                 method=wanted.card,
             )
             Payment.objects.filter(pk=payment.pk, subscription=None).update(subscription=row)
@@ -117,7 +123,7 @@ def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key
 
 
 def _check_none_begins(payment: Payment) -> None:
-    """Two at once, in two windows: the later one finds out what has become of the other when it is at Stripe."""
+    """Two at once, in two windows: the later one finds out what has become of the other when it is at the service."""
     young = Subscription.objects.filter(created_at__gt=now() - BEING_BEGUN, service_ref="").exclude(service="")
     waiting = young.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
     if waiting.exclude(payments=payment).exists():
@@ -125,7 +131,8 @@ def _check_none_begins(payment: Payment) -> None:
 
 
 def _drop_unpaid(payment: Payment) -> None:
-    """Who begins anew does not want to pay for what they left at the bank's page, unless they have paid it meanwhile."""
+    """Who begins anew does not want to pay for what they left at the bank's page, or PayPal's, unless they have paid it
+    meanwhile."""
     waiting = Subscription.objects.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
     for row in waiting.exclude(service_ref="").exclude(payments=payment):
         sync(row)
@@ -134,12 +141,16 @@ def _drop_unpaid(payment: Payment) -> None:
             sync(row)
             if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end
                 log.error("subscription %s was paid for while it was dropped", row.public_id)
+            if (
+                row.status == SubscriptionStatus.PENDING
+            ):  # PayPal ends nothing that was not agreed to; nor begins it now
+                switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
         if row.status in LIVE:
             raise _already_subscribed()
 
 
 def _abandon(payment: Payment, reason: str) -> None:
-    """Nothing of it has come to Stripe, or Stripe has refused it: another one may be begun at once."""
+    """Nothing of it has come to the service, or that has refused it: another one may be begun at once."""
     payment.refresh_from_db()
     if payment.status == PaymentStatus.NEW:
         switch_payment(payment, PaymentStatus.FAILED, reason=reason)
@@ -148,27 +159,31 @@ def _abandon(payment: Payment, reason: str) -> None:
         switch_subscription(begun, SubscriptionStatus.ENDED, ended_at=now())
 
 
-def _subscribe(payment: Payment, plan: Plan, card: PaymentMethod) -> None:
-    """At Stripe it waits for its first payment, whose order we remember before it is paid."""
-    subscription = payment.subscription
+def _subscribe(payment: Payment, plan: Plan) -> None:
+    """At the service it waits for its first payment, whose order we remember before it is paid."""
+    subscription, card = payment.subscription, payment.method
     assert subscription is not None
     remote = renewals(subscription.service)
+    pages = checkout.own_pages()
     try:
-        begun = remote.subscribe(
-            payment_methods.customer_of(payment.organisation),
-            remote.price(plan.pk, plan.name, payment.amount, payment.currency),
+        new = NewSubscription(
             reference=subscription.public_id,
-            request_id=f"subscribe-{subscription.pk.hex}",
+            payment=payment.public_id,
+            price_ref=remote.price(plan.pk, plan.name, payment.amount, payment.currency),
+            return_url=pages["return_url"].replace("{payment}", payment.public_id),
+            cancel_url=pages["cancel_url"].replace("{payment}", payment.public_id),
+            customer_ref=payment_methods.customer_of(payment.organisation) if card else "",
+            card_ref=card.ref if card else "",
         )
-        back = checkout.own_pages()["return_url"].replace("{payment}", payment.public_id)
-        remote.claim(begun.intent_ref, card_ref=card.ref, reference=payment.public_id, return_url=back)
+        begun = remote.subscribe(new, request_id=f"subscribe-{subscription.pk.hex}")
     except (Refused, Gone) as refusal:
         switch_payment(payment, PaymentStatus.FAILED, reason=str(refusal)[:48])
         raise Conflict(_("The payment service refused this payment."), code="payment_refused") from refusal
     with transaction.atomic():
         Subscription.objects.filter(pk=subscription.pk).update(service_ref=begun.ref, item_ref=begun.item_ref)
-        span: dict[str, Any] = {"paid_from": begun.period_start, "paid_until": begun.period_end}
-        switch_payment(payment, PaymentStatus.CREATED, order_ref=begun.intent_ref, **span)
+        columns: dict[str, Any] = {"paid_from": begun.period_start, "paid_until": begun.period_end}
+        columns |= {"order_ref": begun.intent_ref, "approve_url": begun.approve_url}
+        switch_payment(payment, PaymentStatus.CREATED, **columns)
 
 
 def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None) -> Offer:
@@ -176,38 +191,43 @@ def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None)
     amount, at = price_of(plan), (at or now()).replace(microsecond=0)
     sync(subscription)
     _check_changeable(subscription, plan)
-    running = _running(subscription)
-    if not running.settled:
+    theirs = running(subscription)
+    if not theirs.settled:
         raise Conflict(_("The renewal of this month is being collected: change the plan after it."), code="renewing")
     nothing = Preview(Decimal(0), CURRENCY, ())
-    if amount <= price_of(subscription.plan):
+    if amount <= price_of(subscription.plan) or subscription.service != STRIPE:
         return Offer(plan, at, nothing, amount, subscription.period_end)
     if subscription.next_plan is not None:  # its price is at the service already, and would be taken for today's
         message = _("The change to %(plan)s waits for the next renewal: take it back first.")
         raise Conflict(message % {"plan": subscription.next_plan.name}, code="change_waiting")
-    shown = renewals(subscription.service).preview(running, _price_ref(subscription, plan), at=at)
+    shown = prorating(subscription.service).preview(theirs, price_ref(subscription, plan), at=at)
     return Offer(plan, at, shown, amount, subscription.period_end)
 
 
 def change(
     subscription: Subscription, plan: Plan, *, agreed: Decimal, at: datetime, actor: Actor, idempotency_key: str
-) -> Payment | None:
-    """To a dearer plan at once, the difference charged; to a cheaper one with the next renewal (then no payment).
+) -> Change:
+    """To a dearer plan at once, the difference charged; to a cheaper one with the next renewal. With PayPal all changes
+    come with the next renewal, once the customer has agreed to them there.
 
     `agreed` and `at` are those of the offer. Raises Conflict when the offer is not what it was.
     """
     again = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=idempotency_key).first()
+    if again is not None and again.plan_id != plan.pk:
+        raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
+    if again is not None and again.status == PaymentStatus.NEW:  # we may have died after it was collected
+        sync(subscription)
+        again.refresh_from_db()
     if again is not None and again.status != PaymentStatus.NEW:
-        return again
+        return Change(again)
     if not now() - LONGEST_THOUGHT <= at <= now() + timedelta(minutes=1):
         raise Conflict(_("This offer is too old: look at it again."), code="offer_expired")
     shown = offer(subscription, plan, at=at)
     if shown.now.amount != agreed:
         raise Conflict(_("The sum has changed: look at the offer again."), code="offer_changed")
     if not shown.is_upgrade:
-        _change_next(subscription, plan, actor)
-        return None
-    return _upgrade(subscription, shown, actor, idempotency_key)
+        return Change(approve_url=_change_next(subscription, plan, actor))
+    return Change(_upgrade(subscription, shown, actor, idempotency_key))
 
 
 def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -> Payment:
@@ -217,9 +237,9 @@ def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -
     wanted = Wanted("plan", shown.now.amount, shown.plan, card, subscription, shown.at, subscription.period_end)
     payment = checkout.find_or_make(subscription.organisation, wanted, actor, key)
     try:
-        renewals(subscription.service).change_now(
-            _running(subscription),
-            _price_ref(subscription, shown.plan),
+        prorating(subscription.service).change_now(
+            running(subscription),
+            price_ref(subscription, shown.plan),
             at=shown.at,
             reference=payment.public_id,
             request_id=f"change-{payment.pk.hex}",
@@ -232,16 +252,24 @@ def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -
     return payment
 
 
-def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> None:
-    """The price changes at Stripe at once, for the invoices to come; what was paid stays until then.
+def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> str:
+    """The price changes at the service, for the invoices to come; what was paid stays until then.
 
-    Written first: should the call be lost, `sync` makes it again.
+    Where the customer needs not agree there, it is written first: should the call be lost, `sync` makes it again.
     """
+    remote = renewals(subscription.service)
     with transaction.atomic():
-        later = None if plan.pk == subscription.plan_id else plan
-        Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
+        if remote.by_card:
+            later = None if plan.pk == subscription.plan_id else plan
+            Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
         audit.record(subscription.organisation_id, actor, "subscription.change", subscription, {"plan": plan.pk})
-    renewals(subscription.service).change_next(_running(subscription), _price_ref(subscription, plan))
+    theirs, ref = running(subscription), price_ref(subscription, plan)
+    try:
+        return remote.change_next(theirs, ref, return_url=plan_page())
+    except (Refused, Gone) as refusal:
+        if remote.by_card:
+            raise
+        raise Conflict(_("PayPal does not change this plan."), code="payment_refused") from refusal
 
 
 def cancel(subscription: Subscription, *, reason: str, comment: str, actor: Actor) -> None:
@@ -263,7 +291,11 @@ def resume(subscription: Subscription, *, actor: Actor) -> None:
     """Renew it after all. Raises Conflict when it does not end."""
     if not subscription.cancel_at_period_end:
         raise Conflict(_("This plan does not end."), code="not_ending")
-    renewals(subscription.service).end_with_period(subscription.service_ref, False)
+    try:
+        renewals(subscription.service).end_with_period(subscription.service_ref, False)
+    except (Refused, Gone) as refusal:  # the customer has cancelled it at PayPal
+        message = _("This plan cannot go on: choose one when it has ended.")
+        raise Conflict(message, code="cannot_resume") from refusal
     _remember_end(subscription, False, "", "", actor)
 
 
@@ -285,78 +317,6 @@ def _remember_end(subscription: Subscription, ends: bool, reason: str, comment: 
     audit.record(subscription.organisation_id, actor, verb, subscription, {"reason": reason})
 
 
-def sync(subscription: Subscription) -> RemoteInvoice | None:
-    """Book what Stripe has collected, and take over what it says of the subscription. Safe to repeat.
-
-    Answers the invoice that was tried and is not paid, if any: for dunning. Raises ServiceDown.
-    """
-    remote = renewals(subscription.service)
-    try:
-        running, invoices = (
-            remote.fetch_subscription(subscription.service_ref),
-            remote.invoices(subscription.service_ref),
-        )
-    except Gone:
-        raise ServiceDown("the service does not know this subscription") from None
-    for invoice in reversed(invoices):
-        if invoice.state == "paid" and invoice.amount > 0:
-            _book(subscription, running, invoice)
-    subscription.refresh_from_db()
-    if running.state == "ended" and subscription.status != SubscriptionStatus.ENDED:
-        switch_subscription(subscription, SubscriptionStatus.ENDED, ended_at=now())
-    elif subscription.status == SubscriptionStatus.ENDED and running.state != "ended":
-        remote.end(subscription.service_ref)
-    elif running.ends_with_period != subscription.cancel_at_period_end and running.state == "active":
-        Subscription.objects.filter(pk=subscription.pk).update(cancel_at_period_end=running.ends_with_period)
-        subscription.refresh_from_db()
-    _agree_on_next(subscription, running)
-    return next((invoice for invoice in invoices if invoice.state == "open" and invoice.tried), None)
-
-
-def _agree_on_next(subscription: Subscription, running: RemoteSubscription) -> None:
-    """What is renewed at Stripe is what we have promised, also after a lost answer."""
-    following = subscription.next_plan or subscription.plan
-    if subscription.status != SubscriptionStatus.ACTIVE or not running.settled or running.plan == following.pk:
-        return
-    if running.state != "active":
-        return
-    try:
-        renewals(subscription.service).change_next(running, _price_ref(subscription, following))
-    except (Refused, Gone) as refusal:
-        log.error("subscription %s is renewed as another plan: %s", subscription.public_id, refusal)
-
-
-def _book(subscription: Subscription, running: RemoteSubscription, invoice: RemoteInvoice) -> None:
-    if not invoice.order_ref:  # paid from a balance, or marked as paid: an empty reference is that of any new payment
-        log.error("subscription %s: %s was paid without an order", subscription.public_id, invoice.ref)
-        return
-    found = Payment.objects.filter(service=subscription.service, order_ref=invoice.order_ref).first()
-    payment = found or _payment_for(subscription, running, invoice)
-    if payment is None or payment.status in {PaymentStatus.CAPTURED, PaymentStatus.FAILED}:
-        return
-    if payment.status == PaymentStatus.NEW:
-        switch_payment(payment, PaymentStatus.CREATED, order_ref=invoice.order_ref)
-    checkout.complete(payment.pk)
-
-
-def _payment_for(subscription: Subscription, running: RemoteSubscription, invoice: RemoteInvoice) -> Payment | None:
-    """The row of a change that we asked for, by its reference; of a renewal a new one, of the sum that we expect."""
-    if invoice.reason == "subscription_update":
-        asked = Payment.objects.filter(subscription=subscription, status=PaymentStatus.NEW, order_ref="")
-        return next((row for row in asked if row.public_id == invoice.reference), None)
-    subscription.refresh_from_db()
-    known_plans = [row for row in (subscription.next_plan, subscription.plan) if row is not None]
-    plan = next((row for row in known_plans if row.pk == running.plan), None)
-    if invoice.reason != "subscription_cycle" or plan is None or running.currency != CURRENCY:
-        log.error("subscription %s: an invoice that nobody expects, %s", subscription.public_id, invoice.ref)
-        return None
-    card = payment_methods.default_of(subscription.organisation) or subscription.method
-    wanted = Wanted("plan", running.amount, plan, card, subscription, invoice.period_start, invoice.period_end)
-    key = f"invoice-{invoice.ref}"
-    known = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=key).first()
-    return known or checkout.find_or_make(subscription.organisation, wanted, actors.worker("renewals"), key)
-
-
 def _check_changeable(subscription: Subscription, plan: Plan) -> None:
     if subscription.status != SubscriptionStatus.ACTIVE:
         raise Conflict(_("The last renewal is not paid yet: pay it first."), code="past_due")
@@ -364,11 +324,3 @@ def _check_changeable(subscription: Subscription, plan: Plan) -> None:
         raise Conflict(_("This plan ends with its month: resume it first."), code="ending")
     if plan.pk == subscription.plan_id and subscription.next_plan_id is None:
         raise Conflict(_("You have this plan."), code="same_plan")
-
-
-def _running(subscription: Subscription) -> RemoteSubscription:
-    return renewals(subscription.service).fetch_subscription(subscription.service_ref)
-
-
-def _price_ref(subscription: Subscription, plan: Plan) -> str:
-    return renewals(subscription.service).price(plan.pk, plan.name, price_of(plan), CURRENCY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -15,9 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import Organisation
 from accounts.requests import Request
 from billing import access, dunning, payment_methods, plans, renewals
+from billing.collected import sync
 from billing.forms import ChoosePlanForm
 from billing.forms_subscriptions import CancelPlanForm, ChangePlanForm
-from billing.models import Payment, PaymentMethod, Subscription
+from billing.models import Payment, Subscription
+from billing.payments.base import ServiceDown
+from billing.payments.services import PAYPAL
 from billing.views import go_on, to_service
 from lib.errors import Conflict, Invalid
 from lib.rate import limit
@@ -25,7 +29,19 @@ from lib.rate import limit
 
 @require_GET
 def show(request: Request) -> HttpResponse:
-    return _page(request, access.organisation_to_see(request.actor), CancelPlanForm())
+    organisation = access.organisation_to_see(request.actor)
+    if "subscription_id" in request.GET:
+        _look_again(request, organisation)
+    return _page(request, organisation, CancelPlanForm())
+
+
+def _look_again(request: Request, organisation: Organisation) -> None:
+    """Back from PayPal, perhaps with a yes to another plan: what the address says is not believed, PayPal is asked."""
+    limit(request, "billing.return", per_minute=60)
+    row = renewals.renewed_subscription(organisation)
+    if row is not None:
+        with suppress(ServiceDown):  # the next look of the worker finds it
+            sync(row)
 
 
 @require_POST
@@ -35,17 +51,17 @@ def choose(request: Request) -> HttpResponse:
     if not form.is_valid():
         raise _as_invalid(form)
     chosen = plans.find_plan(form.cleaned_data["plan"])
-    if form.cleaned_data["renew"] and form.card:
-        return _subscribe(request, organisation, form, form.card)
+    if form.cleaned_data["renew"]:
+        return _subscribe(request, organisation, form)
     return to_service(request, organisation, form, purpose=Payment.Purpose.PLAN, plan=chosen)
 
 
-def _subscribe(request: Request, organisation: Organisation, form: ChoosePlanForm, card: PaymentMethod) -> HttpResponse:
+def _subscribe(request: Request, organisation: Organisation, form: ChoosePlanForm) -> HttpResponse:
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     payment = renewals.start(
         organisation=organisation,
         plan=plans.find_plan(form.cleaned_data["plan"]),
-        card=card,
+        card=form.card,
         actor=request.actor,
         idempotency_key=f"page-{form.cleaned_data['token']}",
     )
@@ -70,6 +86,7 @@ def _offer(request: Request, row: Subscription) -> HttpResponse:
     context = {
         "offer": offer,
         "subscription": row,
+        "by_paypal": row.service == PAYPAL,
         "card": payment_methods.default_of(row.organisation),
         "form": ChangePlanForm(initial={**named, "token": uuid4().hex}),
     }
@@ -80,7 +97,7 @@ def _agree(request: Request, row: Subscription) -> HttpResponse:
     form = ChangePlanForm(request.POST)
     if not form.is_valid():
         raise _as_invalid(form)
-    payment = renewals.change(
+    change = renewals.change(
         row,
         plans.find_plan(form.cleaned_data["plan"]),
         agreed=form.cleaned_data["amount"],
@@ -88,8 +105,10 @@ def _agree(request: Request, row: Subscription) -> HttpResponse:
         actor=request.actor,
         idempotency_key=f"page-{form.cleaned_data['token']}",
     )
-    if payment is not None:
-        return go_on(payment)
+    if change.payment is not None:
+        return go_on(change.payment)
+    if change.approve_url:
+        return redirect(change.approve_url)
     messages.success(request, _("Your plan changes with the next renewal."))
     return redirect("billing:plan")
 

@@ -96,6 +96,8 @@ class Order:
     approve_url: str = ""
     payer_email: str = ""
     captures: tuple[Capture, ...] = ()
+    # The time that it pays, of the first month of a plan that the service renews.
+    period: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +153,24 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """`reference` is our subscription, `payment` our payment of its first month; the card, where one is charged."""
+
+    reference: str
+    payment: str
+    price_ref: str
+    return_url: str
+    cancel_url: str
+    customer_ref: str = ""
+    card_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSubscription:
     """A plan (`plan`, for `amount` a month) that a service renews.
 
-    `intent_ref` is the order of its newest invoice; `settled`: that one is paid.
+    `intent_ref` is the order of its newest invoice; `settled`: that one is paid. The period of one that waits for its
+    customer, at `approve_url`, may not be known yet.
     """
 
     ref: str
@@ -163,11 +179,12 @@ class RemoteSubscription:
     plan: str
     amount: Decimal
     currency: str
-    period_start: datetime
-    period_end: datetime
+    period_start: datetime | None
+    period_end: datetime | None
     ends_with_period: bool
     settled: bool
     intent_ref: str = ""
+    approve_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,22 +319,42 @@ class CardService(Service, Protocol):
 
 
 class SubscriptionService(Protocol):
-    """Renews plans: it collects each month from the customer's default card. All calls go out, and raise ServiceDown."""
+    """Renews plans: it collects each month from the customer's default card (`by_card`), or from their account there,
+    in which they agree to each change too. All calls go out, and raise ServiceDown."""
+
+    by_card: bool
 
     def price(self, plan: str, name: str, amount: Decimal, currency: str) -> str:
         """The service's name of a plan's price; made when it is needed for the first time."""
 
-    def subscribe(self, customer_ref: str, price_ref: str, *, reference: str, request_id: str) -> RemoteSubscription:
-        """Begun, with a first invoice that nobody has paid yet."""
+    def subscribe(self, new: NewSubscription, *, request_id: str) -> RemoteSubscription:
+        """Begun, with a first invoice that nobody has paid yet: `Service.capture` of its order takes the money.
 
-    def claim(self, intent_ref: str, *, card_ref: str, reference: str, return_url: str) -> None:
-        """Make the order of a first invoice one of ours: paid with this card, by `Service.capture`."""
+        Raises Refused, Gone.
+        """
 
     def fetch_subscription(self, ref: str) -> RemoteSubscription:
         """Raises Gone."""
 
     def invoices(self, ref: str) -> list[RemoteInvoice]:
         """Of a subscription, the newest first, two years of them."""
+
+    def change_next(self, subscription: RemoteSubscription, price_ref: str, *, return_url: str) -> str:
+        """Another price from the next period on. Answers where the customer has to agree to it; nothing: they need not.
+        Raises Refused, Gone."""
+
+    def end_with_period(self, ref: str, ends: bool, *, comment: str = "", feedback: str = "") -> None:
+        """Raises Refused, Gone."""
+
+    def end(self, ref: str) -> None:
+        """At once; what is not paid is not asked for any more."""
+
+    def collect(self, invoice: RemoteInvoice, *, card_ref: str, request_id: str) -> None:
+        """Try the card, or their account, for an open invoice. Raises Refused."""
+
+
+class ProratingService(SubscriptionService, Protocol):
+    """Changes a price in the middle of a month too."""
 
     def preview(self, subscription: RemoteSubscription, price_ref: str, *, at: datetime) -> Preview:
         """What `change_now` would take."""
@@ -326,17 +363,6 @@ class SubscriptionService(Protocol):
         self, subscription: RemoteSubscription, price_ref: str, *, at: datetime, reference: str, request_id: str
     ) -> None:
         """Another price from `at` on, the difference collected at once, or nothing is changed: Refused."""
-
-    def change_next(self, subscription: RemoteSubscription, price_ref: str) -> None:
-        """Another price from the next period on."""
-
-    def end_with_period(self, ref: str, ends: bool, *, comment: str = "", feedback: str = "") -> None: ...
-
-    def end(self, ref: str) -> None:
-        """At once; what is not paid is not asked for any more."""
-
-    def collect(self, invoice_ref: str, *, card_ref: str, request_id: str) -> None:
-        """Try the card for an open invoice. Raises Refused."""
 
 
 class PayoutService(Protocol):

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -24,7 +24,7 @@ from accounts.models import Organisation
 from billing import invoices, ledger, payment_methods, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
-from billing.lifecycle import PaymentStatus, switch_payment
+from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
@@ -134,7 +134,7 @@ def complete(payment_id: UUID) -> Payment:
 
     Safe to call at any time and as often as one likes: from the return page, a notification or the reconciler.
     """
-    payment = Payment.objects.select_related("organisation", "plan").get(pk=payment_id)
+    payment = Payment.objects.select_related("organisation", "plan", "subscription").get(pk=payment_id)
     if payment.status not in OPEN or not payment.order_ref:
         return payment
     try:
@@ -248,12 +248,17 @@ def _settled_order(payment: Payment) -> Order:
     """The order as the service has it, captured if it was approved."""
     remote = service(payment.service)
     order = remote.fetch(payment.order_ref)
-    if order.status != "approved" or not _is_ours(payment, order):
+    if order.status != "approved" or not _is_ours(payment, order) or _is_dropped(payment):
         return order
     # Of a card the customer's yes was the beginning, and the bank may still ask.
     if payment.status == PaymentStatus.CREATED and payment.method_id is None:
         switch_payment(payment, PaymentStatus.APPROVED)
     return remote.capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
+
+
+def _is_dropped(payment: Payment) -> bool:
+    """Of a plan that ended before it began: another one was begun in its place."""
+    return payment.subscription is not None and payment.subscription.status == SubscriptionStatus.ENDED
 
 
 def _is_ours(payment: Payment, order: Order) -> bool:
@@ -279,12 +284,20 @@ def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
         captured_at=now(),
         checked_at=now(),
         receipt_number=receipts.next_number(),
+        **_first_month(payment, order),
     )
     ledger.post([_leg(payment, organisation)])
     if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
         _begin_plan(payment, organisation, payment.plan)
     invoices.issue_for_payment(payment)
     return payment
+
+
+def _first_month(payment: Payment, order: Order) -> dict[str, Any]:
+    """Known only now, where the customer begins a plan at the service."""
+    if order.period is None or payment.paid_until is not None:
+        return {}
+    return {"paid_from": order.period[0], "paid_until": order.period[1]}
 
 
 def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> None:

@@ -14,12 +14,14 @@ from billing.payments.base import (
     ListingService,
     PayeeService,
     PayoutService,
+    ProratingService,
     Service,
     SubscriptionService,
 )
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.paypal.payouts import PayPalPayouts
+from billing.payments.paypal.renewals import PayPalRenewals
 from lib.errors import AppError
 
 # Stripe's SDK takes half a second to import: that is done when it is first spoken to, not at the start of each process.
@@ -64,6 +66,11 @@ def stripe() -> Stripe:
 
 def renewals(slug: str) -> SubscriptionService:
     """What renews plans. Raises KeyError for a service that does not, NotConfigured."""
+    return PayPalRenewals(_paypal_api()) if slug == PAYPAL else prorating(slug)
+
+
+def prorating(slug: str) -> ProratingService:
+    """What changes a renewed plan in the middle of a month. Raises KeyError for a service that does not, NotConfigured."""
     if slug != STRIPE:
         raise KeyError(slug)
     from billing.payments.stripe.renewals import StripeRenewals

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from billing import dunning, payment_methods, plans, reconcile, refunds, renewals
+from billing import collected, dunning, payment_methods, plans, reconcile, refunds, renewals
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout
@@ -165,7 +165,7 @@ def test_an_upgrade_that_is_given_back_leaves_the_month_that_was_paid(
     with clock.at(day(1, hour=20)):
         upgrade = renewals.offer(row, plans.find_plan("team"))
         agreed: Any = {"agreed": upgrade.now.amount, "at": upgrade.at, "actor": owner.actor, "idempotency_key": "up"}
-        payment = renewals.change(row, upgrade.plan, **agreed)
+        payment = renewals.change(row, upgrade.plan, **agreed).payment
         assert payment is not None
         row.refresh_from_db()
         until = row.period_end
@@ -228,7 +228,7 @@ def test_cancelled_when_it_was_paid_after_all(owner: Person, stripe: str) -> Non
         row.refresh_from_db()
         assert row.status == SubscriptionStatus.PAST_DUE
         invoice = remote("stripe").invoices(row.service_ref)[0]
-        remote("stripe").collect(invoice.ref, card_ref=good.ref, request_id="by-hand")
+        remote("stripe").collect(invoice, card_ref=good.ref, request_id="by-hand")
         renewals.cancel(row, reason="unused", comment="", actor=owner.actor)
         row.refresh_from_db()
         assert (row.status, row.cancel_at_period_end, captured()) == (SubscriptionStatus.ACTIVE, True, [49, 49])
@@ -261,7 +261,7 @@ def test_an_invoice_without_an_order_is_nobodys(
     )
     service = remote("stripe")
     running, [invoice] = service.fetch_subscription(row.service_ref), service.invoices(row.service_ref)
-    renewals._book(row, running, replace(invoice, order_ref=""))
+    collected._book(row, running, replace(invoice, order_ref=""), by_card=True)
     stranger.refresh_from_db()
     assert stranger.status == PaymentStatus.NEW
     assert f"{invoice.ref} was paid without an order" in caplog.text

@@ -1,4 +1,4 @@
-"""PayPal Orders v2 and Payments v2 in the words of `payments/base.py`."""
+"""PayPal Orders v2 and Payments v2 in the words of `payments/base.py`; what subscriptions collect is in modules beside."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from billing.payments.base import (
     RefundStatus,
     Refused,
 )
-from billing.payments.paypal.client import PayPalApi, money, read_money, understand
+from billing.payments.paypal import renewals, sales
+from billing.payments.paypal.client import BRAND, PayPalApi, address_of, money, read_money, understand
 from billing.payments.paypal.webhook import read_event
 
-BRAND = "GPUBroker"
 ORDERS = "v2/checkout/orders"
 ORDER_STATUS: dict[str, OrderStatus] = {
     "CREATED": "open",
@@ -58,9 +58,15 @@ class PayPal:
         return understand(lambda: _read_order(self.api.tell(ORDERS, _order_body(order), request_id=request_id)))
 
     def fetch(self, order_ref: str) -> Order:
+        if sales.is_sale(order_ref):
+            return understand(lambda: sales.fetch(self.api, order_ref))
+        if renewals.is_subscription(order_ref):
+            return understand(lambda: renewals.fetch_order(self.api, order_ref))
         return understand(lambda: _read_order(self.api.ask(f"{ORDERS}/{quote(order_ref, safe='')}")))
 
     def capture(self, order_ref: str, *, request_id: str) -> Order:
+        if renewals.is_subscription(order_ref):
+            return understand(lambda: renewals.capture_order(self.api, order_ref))
         path = f"{ORDERS}/{quote(order_ref, safe='')}/capture"
         try:
             return understand(lambda: _read_order(self.api.tell(path, {}, request_id=request_id)))
@@ -70,15 +76,22 @@ class PayPal:
             return self.fetch(order_ref)
 
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
+        if sales.is_sale(capture_ref):
+            about = {"reference": reference, "request_id": request_id}
+            return understand(lambda: sales.refund(self.api, capture_ref, amount, currency, **about))
         path = f"v2/payments/captures/{quote(capture_ref, safe='')}/refund"
         body = {"amount": money(amount, currency), "custom_id": reference}
         return understand(lambda: _read_refund(self.api.tell(path, body, request_id=request_id)))
 
     def fetch_refund(self, refund_ref: str) -> Refund:
+        if sales.is_sale(refund_ref):
+            return understand(lambda: sales.fetch_refund(self.api, refund_ref))
         path = f"v2/payments/refunds/{quote(refund_ref, safe='')}"
         return understand(lambda: _read_refund(self.api.ask(path)))
 
     def find_order(self, capture_ref: str) -> str:
+        if sales.is_sale(capture_ref):
+            return understand(lambda: renewals.order_of_sale(self.api, capture_ref))
         path = f"v2/payments/captures/{quote(capture_ref, safe='')}"
         return understand(lambda: _read_order_ref(self.api.ask(path)))
 
@@ -121,7 +134,7 @@ def _read_order(body: dict[str, Any]) -> Order:
         reference=str(unit.get("custom_id", "")) if len(units) == 1 else "",
         amount=amount,
         currency=currency,
-        approve_url=_approve_url(body.get("links") or []),
+        approve_url=address_of(body.get("links") or []),
         payer_email=str(source.get("email_address") or (body.get("payer") or {}).get("email_address") or "")[:254],
         captures=tuple(_read_capture(capture) for capture in captures),
     )
@@ -147,9 +160,3 @@ def _read_refund(body: dict[str, Any]) -> Refund:
 def _read_order_ref(body: dict[str, Any]) -> str:
     related = (body.get("supplementary_data") or {}).get("related_ids") or {}
     return str(related.get("order_id", ""))
-
-
-def _approve_url(links: list[dict[str, Any]]) -> str:
-    found = (str(link["href"]) for link in links if link.get("rel") in {"payer-action", "approve"})
-    url = next(found, "")
-    return url if url.startswith(("https://", "http://")) else ""

@@ -18,6 +18,7 @@ from lib.money import round_for_payment
 
 T = TypeVar("T")
 SERVICE = "paypal"
+BRAND = "GPUBroker"
 TIMEOUT_S = 15.0
 MAX_BYTES = 512 * 1024
 
@@ -45,6 +46,10 @@ class PayPalApi(paypalrestsdk.Api):  # type: ignore[misc]
         """A call that changes something. With the same `request_id` PayPal answers it again instead of repeating it."""
         headers = {"PayPal-Request-Id": request_id, "Prefer": "return=representation"}
         return self._send("POST", path, json.dumps(body).encode(), headers)
+
+    def act(self, path: str, body: dict[str, Any]) -> None:
+        """A change of state: done twice, the second one is refused."""
+        self._send("POST", path, json.dumps(body).encode(), {})
 
     def tell_raw(self, path: str, body: bytes) -> dict[str, Any]:
         """A body that must arrive byte for byte."""
@@ -107,6 +112,13 @@ def understand(call: Callable[[], T]) -> T:
         raise ServiceDown(str(error)) from error
     except (LookupError, StopIteration, TypeError, AttributeError, ValueError, InvalidOperation) as nonsense:
         raise ServiceDown(f"an answer without {nonsense}") from nonsense
+
+
+def address_of(links: list[dict[str, Any]]) -> str:
+    """The page on which a customer agrees; empty when there is none."""
+    found = (str(link["href"]) for link in links if link.get("rel") in {"payer-action", "approve"})
+    url = next(found, "")
+    return url if url.startswith(("https://", "http://")) else ""
 
 
 def money(amount: Decimal, currency: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from billing.payments.base import BadSignature, Event
 from billing.payments.paypal.client import PayPalApi, PayPalError
+from billing.payments.paypal.sales import SALE
 
 VERIFY = "v1/notifications/verify-webhook-signature"
 # Our names of the fields, PayPal's names of the headers, and the greatest length that its description allows.
@@ -25,6 +26,7 @@ REFUND_EVENTS = {
     "PAYMENT.REFUND.PENDING",
     "PAYMENT.REFUND.FAILED",
 }
+SALE_REFUND_EVENTS = {"PAYMENT.SALE.REFUNDED", "PAYMENT.SALE.REVERSED"}
 
 
 def read_event(api: PayPalApi, webhook_id: str, headers: Mapping[str, str], raw: bytes) -> Event:
@@ -59,10 +61,23 @@ def order_of(body: dict[str, Any]) -> str:
 
 def refund_of(body: dict[str, Any]) -> str:
     """The refund that an event is about; empty when it is about something else."""
-    resource = body.get("resource")
-    if body.get("event_type") not in REFUND_EVENTS or not isinstance(resource, dict):
+    resource, kind = body.get("resource"), body.get("event_type")
+    if kind not in REFUND_EVENTS | SALE_REFUND_EVENTS or not isinstance(resource, dict):
         return ""
-    return str(resource.get("id", ""))
+    id = str(resource.get("id", ""))
+    if kind in REFUND_EVENTS:
+        return id
+    return SALE + id if id and resource.get("sale_id") else ""
+
+
+def subscription_of(body: dict[str, Any]) -> str:
+    """The subscription that an event is about; empty when it is about something else."""
+    resource, kind = body.get("resource"), str(body.get("event_type", ""))
+    if not isinstance(resource, dict):
+        return ""
+    if kind.startswith("BILLING.SUBSCRIPTION."):
+        return str(resource.get("id", ""))
+    return str(resource.get("billing_agreement_id") or "") if kind.startswith("PAYMENT.SALE.") else ""
 
 
 def payout_of(body: dict[str, Any]) -> str:

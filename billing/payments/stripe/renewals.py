@@ -15,6 +15,7 @@ import stripe
 from billing.payments.base import (
     Gone,
     InvoiceState,
+    NewSubscription,
     Preview,
     Refused,
     RemoteInvoice,
@@ -40,6 +41,8 @@ TWO_YEARS = 60  # a renewal each month, and changes between
 
 
 class StripeRenewals:
+    by_card = True
+
     def __init__(self, client: stripe.StripeClient) -> None:
         self._api = client.v1
 
@@ -59,20 +62,23 @@ class StripeRenewals:
         }
         return understand(lambda: str(plain(self._api.prices.create(body, once(f"price-{key}")))["id"]))
 
-    def subscribe(self, customer_ref: str, price_ref: str, *, reference: str, request_id: str) -> RemoteSubscription:
+    def subscribe(self, new: NewSubscription, *, request_id: str) -> RemoteSubscription:
         body: Any = {
-            "customer": customer_ref,
-            "items": [{"price": price_ref}],
+            "customer": new.customer_ref,
+            "items": [{"price": new.price_ref}],
             "payment_behavior": "default_incomplete",
             "payment_settings": {"payment_method_types": ["card"]},
-            "metadata": {"subscription": reference},
+            "metadata": {"subscription": new.reference},
             **NEWEST,
         }
-        return understand(lambda: _read(plain(self._api.subscriptions.create(body, once(request_id)))))
+        begun = understand(lambda: _read(plain(self._api.subscriptions.create(body, once(request_id)))))
+        self._claim(begun.intent_ref, new)
+        return begun
 
-    def claim(self, intent_ref: str, *, card_ref: str, reference: str, return_url: str) -> None:
-        metadata = {"payment": reference, "return_url": return_url}
-        body: Any = {"payment_method": card_ref, "metadata": metadata}
+    def _claim(self, intent_ref: str, new: NewSubscription) -> None:
+        """Make the order of the first invoice one of ours: paid with this card, when we confirm it."""
+        metadata = {"payment": new.payment, "return_url": new.return_url}
+        body: Any = {"payment_method": new.card_ref, "metadata": metadata}
         understand(lambda: self._api.payment_intents.update(intent_ref, body))
 
     def fetch_subscription(self, ref: str) -> RemoteSubscription:
@@ -105,9 +111,10 @@ class StripeRenewals:
         }
         understand(lambda: self._api.subscriptions.update(subscription.ref, body, once(request_id)))
 
-    def change_next(self, subscription: RemoteSubscription, price_ref: str) -> None:
+    def change_next(self, subscription: RemoteSubscription, price_ref: str, *, return_url: str) -> str:
         body: Any = {"items": [{"id": subscription.item_ref, "price": price_ref}], "proration_behavior": "none"}
         understand(lambda: self._api.subscriptions.update(subscription.ref, body))
+        return ""
 
     def end_with_period(self, ref: str, ends: bool, *, comment: str = "", feedback: str = "") -> None:
         body: Any = {"cancel_at_period_end": ends}
@@ -130,9 +137,9 @@ class StripeRenewals:
         except Refused:
             return  # paid, or void by now
 
-    def collect(self, invoice_ref: str, *, card_ref: str, request_id: str) -> None:
+    def collect(self, invoice: RemoteInvoice, *, card_ref: str, request_id: str) -> None:
         body: Any = {"payment_method": card_ref, "off_session": True}
-        understand(lambda: self._api.invoices.pay(invoice_ref, body, once(request_id)))
+        understand(lambda: self._api.invoices.pay(invoice.ref, body, once(request_id)))
 
 
 def _read(body: Body) -> RemoteSubscription:
