@@ -15,10 +15,10 @@ from django.db import connections
 from freezegun import freeze_time
 
 from accounts.models import Organisation
-from billing import ledger, reconcile, wallet
+from billing import ledger, reconcile, reconciliation, wallet
 from billing.accounts import Kind, account_of
 from billing.lifecycle import PayoutStatus
-from billing.models import PayeeProfile, Payout, PayoutMethod, WebhookEvent
+from billing.models import PayeeProfile, Payout, PayoutMethod, ReconciliationCase, WebhookEvent
 from billing.payments.services import service
 from billing.payouts import payees, requesting, sending
 from billing.payouts.earnings import earnings_of, free_from
@@ -266,6 +266,23 @@ def test_looked_at_again_when_it_may_have_come_back(owner: Person, organisation:
     assert sending.reconcile_payouts() == 1
     payout.refresh_from_db()
     assert payout.status == PayoutStatus.RETURNED
+
+
+def test_reconciliation_sees_what_came_back_unheard(owner: Person, organisation: Organisation, paypal: str) -> None:
+    earn(organisation)
+    can_be_paid(owner)
+    payout = sending.bring_up(sending.bring_up(ask(owner).pk).pk)
+    Payout.objects.update(finished_at=now() - timedelta(hours=1))
+    assert reconciliation.run("paypal").differences == 0
+    happen(paypal, payout, "REVERSED")
+    assert reconciliation.run("paypal").differences == 1
+    case = ReconciliationCase.objects.get(kind="payout")
+    assert (case.subject, case.ours, case.theirs) == (payout.public_id, "85 USD", "0 USD")
+    sending.bring_up(payout.pk)
+    Payout.objects.update(finished_at=now() - timedelta(hours=1))
+    assert reconciliation.run("paypal").differences == 0
+    case.refresh_from_db()
+    assert case.resolved_at is not None
 
 
 def test_a_part_came_back_from_stripe(owner: Person, organisation: Organisation, stripe: str) -> None:
