@@ -16,15 +16,28 @@ from django.db import transaction
 from openapi_core import Config, OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest
 
-from billing.payments.base import BadSignature, Capture, Gone, NewOrder, Order, Refund, Refused, Service, ServiceDown
+from billing.payments.base import (
+    BadSignature,
+    Capture,
+    Gone,
+    NewOrder,
+    NewPayout,
+    NewSubscription,
+    Order,
+    Refund,
+    Refused,
+    Service,
+    ServiceDown,
+)
 from billing.payments.paypal.adapter import PayPal
 from billing.payments.paypal.client import PayPalApi
-from billing.payments.services import service
+from billing.payments.services import payouts, renewals, service
 from billing.payments.stripe.adapter import Stripe
 from billing.payments.stripe.client import connect
 from lib import http
 from lib.http import CalledInTransaction
 from tests.billing.money import approve, faulty
+from tests.billing.paypal import agree
 from tests.billing.stripe import ASKS, add_card, answer_bank, new_customer
 
 CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts" / "paypal"
@@ -248,6 +261,32 @@ def test_paypals_requests_are_as_described(paypal: str, sent: list[requests.Resp
                 check(prepared, path)
                 seen += 1
     assert seen == 6
+
+
+@pytest.mark.skipif(not CONTRACTS.is_dir(), reason="the public API descriptions are not beside this checkout")
+def test_paypals_requests_of_plans_and_payouts_are_as_described(paypal: str, sent: list[requests.Response]) -> None:
+    owner = NewPayout(f"pyt_{uuid4().hex}", "owner@example.com", Decimal("85.00"), "USD", "Week 47")
+    payouts("paypal").fetch_payout(payouts("paypal").send_payout(owner).ref)
+    plans, back = renewals("paypal"), "http://127.0.0.1/back"
+    price = plans.price("pro", "Pro", Decimal(49), "USD")
+    begun = plans.subscribe(NewSubscription("sub_1", "pay_1", price, back, back), request_id=uuid4().hex)
+    agree(begun.approve_url)
+    order = service("paypal").capture(begun.intent_ref, request_id=uuid4().hex)
+    service("paypal").find_order(order.captures[0].ref)
+    plans.change_next(begun, plans.price("team", "Team", Decimal(299), "USD"), return_url=back)
+    for ends in (True, False):
+        plans.end_with_period(begun.ref, ends, feedback="unused")
+    plans.invoices(begun.ref)
+    plans.end(begun.ref)
+    checks = {
+        "/v1/payments/payouts": _checker("payments_payouts_batch_v1.json"),
+        "/v1/billing": _checker("billing_subscriptions_v1.json"),
+    }
+    paths = [(response.request, (response.request.url or "").removeprefix(paypal)) for response in sent]
+    checked = [
+        check(request, path) for request, path in paths for start, check in checks.items() if path.startswith(start)
+    ]
+    assert len(checked) > 15
 
 
 def _checker(file: str) -> Callable[[requests.PreparedRequest, str], None]:
