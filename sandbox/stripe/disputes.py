@@ -52,13 +52,21 @@ def open_dispute(
     sum_ = amount or charge["amount"] - charge["amount_refunded"]
     if not 0 < sum_ <= charge["amount"]:
         raise Problem("A dispute is for a part of the charge.", param="amount")
-    dispute: Document = {
+    dispute = world.put(_dispute(charge, sum_, reason, at, inquiry=inquiry))
+    world.publish("charge.dispute.created", dispute)
+    world.put({**charge, "disputed": True})
+    return dispute if inquiry else _withdraw(world, dispute)
+
+
+def _dispute(charge: Document, amount: int, reason: str, at: int, *, inquiry: bool) -> Document:
+    card = charge["payment_method_details"]["card"]["brand"]
+    return {
         "id": new_id("du"),
         "object": "dispute",
         **USUAL,
         "status": "warning_needs_response" if inquiry else "needs_response",
         "is_charge_refundable": inquiry,
-        "amount": sum_,
+        "amount": amount,
         "charge": charge["id"],
         "created": at,
         "currency": charge["currency"],
@@ -73,9 +81,9 @@ def open_dispute(
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {
             "card": {
-                "brand": charge["payment_method_details"]["card"]["brand"],
+                "brand": card,
                 "case_type": "inquiry" if inquiry else "chargeback",
-                "network": charge["payment_method_details"]["card"]["brand"],
+                "network": card,
                 "network_reason_code": "83" if reason == "fraudulent" else "30",
             },
             "type": "card",
@@ -83,10 +91,6 @@ def open_dispute(
         "reason": reason,
         "_customer": charge["customer"],
     }
-    world.put(dispute)
-    world.publish("charge.dispute.created", dispute)
-    world.put({**charge, "disputed": True})
-    return dispute if inquiry else _withdraw(world, dispute)
 
 
 def _withdraw(world: World, dispute: Document) -> Document:
