@@ -17,7 +17,7 @@ from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
 from billing.models import PayeeProfile, Payout, PayoutMethod
-from billing.payouts import earnings, methods, payees, requesting, statements
+from billing.payouts import deciding, earnings, methods, payees, requesting, statements
 from lib.lists import page_of
 from lib.money import money_json
 from lib.rate import limit as limit_rate
@@ -272,7 +272,7 @@ def add_payout_method(request: Request, body: MethodIn) -> Status[dict[str, Any]
 
 @router.delete("payouts/methods/{way_id}", response={204: None})
 def remove_payout_method(request: Request, way_id: str) -> Status[None]:
-    """What is on its way to it goes on."""
+    """What waits to be paid to it is called off; what has left goes on."""
     methods.remove(access.get_payout_method(request.actor, way_id), actor=request.actor)
     return Status(204, None)
 
@@ -299,4 +299,4 @@ def read_payout(request: Request, payout_id: str) -> dict[str, Any]:
 def cancel_payout(request: Request, payout_id: str) -> dict[str, Any]:
     """Give the sum back to the earnings; 409 once somebody was asked to pay it."""
     payout = access.get_payout(request.actor, payout_id, Permission.MANAGE_BILLING)
-    return show_payout(requesting.cancel(payout, actor=request.actor))
+    return show_payout(deciding.cancel(payout, actor=request.actor))

@@ -80,9 +80,14 @@ def reconcile_referrals() -> None:
 
 @shared_task
 def reconcile_payouts() -> None:
-    """On Mondays the week's are begun; what is due is sent, what is on its way is asked about."""
-    requesting.pay_out_weekly()
+    """What is due is sent, what is on its way is asked about."""
     sending.reconcile_payouts()
+
+
+@shared_task
+def pay_out_weekly() -> None:
+    """On Mondays; in the other hours there is nothing to do."""
+    requesting.pay_out_weekly()
 
 
 @shared_task

@@ -21,7 +21,7 @@ from billing import access
 from billing.chain import links
 from billing.forms_payouts import PayeeForm, PayoutForm, SumForm, empty_forms
 from billing.models import Payout
-from billing.payouts import earnings, methods, payees, requesting, statements
+from billing.payouts import deciding, earnings, methods, payees, requesting, statements
 from lib.clock import now
 from lib.errors import AppError
 from lib.forms import add_refusal
@@ -94,7 +94,7 @@ def payee(request: Request) -> HttpResponse:
 def cancel(request: Request, payout_id: str) -> HttpResponse:
     found = access.get_payout(request.actor, payout_id, Permission.MANAGE_BILLING)
     try:
-        requesting.cancel(found, actor=request.actor)
+        deciding.cancel(found, actor=request.actor)
     except AppError as refusal:
         messages.error(request, refusal.message)
     else:

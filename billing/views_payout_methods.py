@@ -68,7 +68,10 @@ def make_default(request: Request, way_id: str) -> HttpResponse:
 @require_POST
 def remove(request: Request, way_id: str) -> HttpResponse:
     methods.remove(access.get_payout_method(request.actor, way_id), actor=request.actor)
-    messages.success(request, _("The method is removed. What is on its way to it goes on."))
+    messages.success(
+        request,
+        _("The method is removed. What waited to be paid to it is among your earnings again; what has left goes on."),
+    )
     return redirect("billing:earnings")
 
 

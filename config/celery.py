@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "reconcile-chargebacks": {"task": "billing.tasks.reconcile_chargebacks", "schedule": 900.0},
     "keep-wallets-filled": {"task": "billing.tasks.keep_wallets_filled", "schedule": 60.0},
     "watch-balances": {"task": "billing.tasks.watch_balances", "schedule": 60.0},
+    "pay-out-weekly": {"task": "billing.tasks.pay_out_weekly", "schedule": 3600.0},
     "reconcile-payouts": {"task": "billing.tasks.reconcile_payouts", "schedule": 60.0},
     "reconcile-subscriptions": {"task": "billing.tasks.reconcile_subscriptions", "schedule": 60.0},
     "reconcile-disputes": {"task": "billing.tasks.reconcile_disputes", "schedule": 60.0},

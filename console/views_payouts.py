@@ -15,7 +15,7 @@ from accounts.actor import Actor
 from accounts.models import User
 from accounts.requests import Request
 from billing.models import BankFile, PayeeProfile, Payout
-from billing.payouts import bank, methods, payees, requesting, sending
+from billing.payouts import bank, deciding, methods, payees, sending
 from console.access import require_staff
 from lib.clock import now
 from lib.errors import AppError, NotFound
@@ -26,8 +26,8 @@ ROWS = 100
 OPEN = ("new", "sent", "exported")
 Act = Callable[[Payout, Actor, User, str], Payout]
 ACTS: dict[str, Act] = {
-    "approve": lambda payout, actor, person, reason: requesting.approve(payout, person=person, actor=actor),
-    "refuse": lambda payout, actor, person, reason: requesting.cancel(payout, actor=actor, reason="by_staff"),
+    "approve": lambda payout, actor, person, reason: deciding.approve(payout, person=person, actor=actor),
+    "refuse": lambda payout, actor, person, reason: deciding.cancel(payout, actor=actor, reason="by_staff"),
     "retry": lambda payout, actor, person, reason: sending.bring_up(payout.pk),
     "paid": lambda payout, actor, person, reason: bank.mark_paid(payout, actor=actor),
     "returned": lambda payout, actor, person, reason: bank.mark_returned(payout, reason=reason, actor=actor),

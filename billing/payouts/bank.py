@@ -24,9 +24,9 @@ from billing.models import BankFile, Payout, PayoutMethod
 from billing.payments.base import RemotePayout
 from billing.payments.services import NotConfigured
 from billing.payouts import sending
+from billing.payouts.deciding import lock
 from billing.payouts.earnings import CURRENCY
 from billing.payouts.methods import Kind, configured, iban_of
-from billing.payouts.requesting import lock
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id

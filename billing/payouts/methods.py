@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,9 @@ from billing.chain.notices import tell
 from billing.models import LinkedWallet, PayoutMethod
 from billing.payments.base import Gone, Refused
 from billing.payments.services import PAYPAL, STRIPE, NotConfigured, is_configured, payees
+from billing.payouts import deciding
 from billing.payouts.payees import LONGEST_NAME, profile_of, verify_identity
+from billing.states import PayoutStatus
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.secrets import seal, unseal
@@ -162,12 +165,15 @@ def make_default(method: PayoutMethod) -> None:
 
 @transaction.atomic
 def remove(method: PayoutMethod, *, actor: Actor) -> None:
-    """Payouts that are on their way to it go on; the next method takes its place."""
+    """What waits to be paid to it is called off, what has left goes on; the next method takes its place."""
     organisation = _lock(method.organisation)
     same = PayoutMethod.objects.filter(pk=method.pk, removed_at=None)
     if not same.update(removed_at=now(), is_default=False):
         return
     audit.record(organisation.pk, actor, "payout_method.remove", method)
+    for payout in method.payouts.filter(status=PayoutStatus.NEW):
+        with suppress(Conflict):  # it has left at this very moment
+            deciding.cancel(payout, actor=actor, reason="method_removed")
     following = methods_of(organisation).first()
     if following is not None and not following.is_default:
         PayoutMethod.objects.filter(pk=following.pk).update(is_default=True)

@@ -1,4 +1,4 @@
-"""Payouts as people ask for them, and as the week does: limits, the hold, approval by staff, earnings into the wallet.
+"""Payouts as people ask for them, and as the week does: limits, the hold, earnings into the wallet.
 
 `billing.payouts.sending` takes over what is due.
 """
@@ -17,11 +17,11 @@ from django.utils.translation import gettext as _
 from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Organisation, User
+from accounts.models import Organisation
 from billing import ledger
 from billing.accounts import Kind, account_of, wallet_of
 from billing.ledger import Leg, transfer_id
-from billing.lifecycle import PayoutStatus, switch_payout
+from billing.lifecycle import PayoutStatus
 from billing.models import Payout, PayoutMethod, Transfer
 from billing.payouts import books, methods, payees
 from billing.payouts.earnings import CURRENCY, accounts, earnings_of
@@ -58,30 +58,6 @@ def request_payout(
         payees.require_complete(organisation)
         sum_ = _check_available(organisation, asked, smallest=SMALLEST)
         return _make(organisation, _check_method(organisation, method), sum_, actor, key)
-
-
-@transaction.atomic
-def cancel(payout: Payout, *, actor: Actor, reason: str = "by_customer") -> Payout:
-    """Give the sum back to the earnings. Raises Conflict once somebody was asked to pay it."""
-    payout = lock(payout)
-    if payout.status != PayoutStatus.NEW:
-        raise Conflict(_("It is on its way already, or finished."), code="not_cancellable")
-    books.settle(payout, paid=False)
-    switch_payout(payout, PayoutStatus.CANCELLED, reason=reason, finished_at=now())
-    audit.record(payout.organisation_id, actor, "payout.cancel", payout, {"reason": reason})
-    return payout
-
-
-@transaction.atomic
-def approve(payout: Payout, *, person: User, actor: Actor) -> Payout:
-    """Staff have looked at a large sum."""
-    payout = lock(payout)
-    if payout.status != PayoutStatus.NEW or not payout.needs_approval or payout.approved_at:
-        raise Conflict(_("It does not wait for approval."), code="not_waiting")
-    Payout.objects.filter(pk=payout.pk).update(approved_by=person, approved_at=now())
-    audit.record(payout.organisation_id, actor, "payout.approve", payout)
-    payout.refresh_from_db()
-    return payout
 
 
 @transaction.atomic
@@ -132,11 +108,6 @@ def last_pay_day() -> datetime:
     return monday if monday <= moment else monday - WEEK
 
 
-def lock(payout: Payout) -> Payout:
-    rows = Payout.objects.select_for_update(no_key=True, of=("self",)).select_related("organisation", "method")
-    return rows.get(pk=payout.pk)
-
-
 def _pay_weekly(organisation: Organisation, key: str) -> bool:
     worker = actors.worker("payouts.weekly")
     try:
@@ -160,9 +131,11 @@ def _check_available(organisation: Organisation, asked: Decimal | None, *, small
     raise Invalid(message, code="amount_out_of_range", fields={"amount": [message]})
 
 
-def _check_method(organisation: Organisation, method: PayoutMethod | None) -> PayoutMethod:
-    method = method or methods.default_of(organisation)
-    if method is None or method.removed_at is not None or method.organisation_id != organisation.pk:
+def _check_method(organisation: Organisation, asked: PayoutMethod | None) -> PayoutMethod:
+    """As it is now, under the organisation's lock: it may be removed at this moment."""
+    own = methods.methods_of(organisation)
+    method = own.filter(pk=asked.pk).first() if asked else methods.default_of(organisation)
+    if method is None:
         message = _("Say first where you want to be paid.")
         raise Conflict(message, code="no_method", fields={"method": [message]})
     if not method.is_ready:

@@ -23,8 +23,8 @@ from billing.models import Payout, PayoutMethod
 from billing.payments.base import Gone, NewPayout, PayoutService, Refused, RemotePayout, ServiceDown
 from billing.payments.services import payouts as payout_service
 from billing.payouts import books, usdc
+from billing.payouts.deciding import lock
 from billing.payouts.payees import missing, profile_of
-from billing.payouts.requesting import lock
 from lib.clock import now
 from lib.errors import AppError
 from notifications.inbox import notify

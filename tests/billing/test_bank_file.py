@@ -16,7 +16,7 @@ from billing import reconcile
 from billing.lifecycle import PayoutStatus
 from billing.models import BankFile, Payout, PayoutMethod
 from billing.payments.services import NotConfigured
-from billing.payouts import bank, methods, requesting, sending
+from billing.payouts import bank, deciding, methods, sending
 from billing.payouts.earnings import earnings_of
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -99,7 +99,7 @@ def test_only_what_is_due(owner: Person, organisation: Organisation, staff: Pers
     Payout.objects.update(not_before=now() + timedelta(hours=1))
     for make_due in (
         lambda: Payout.objects.update(not_before=now()),
-        lambda: requesting.approve(payout, person=staff.user, actor=staff.actor),
+        lambda: deciding.approve(payout, person=staff.user, actor=staff.actor),
     ):
         with pytest.raises(Conflict):
             export(staff)
@@ -115,7 +115,7 @@ def test_paid_and_returned_line_by_line(owner: Person, organisation: Organisatio
         bank.mark_paid(paid, actor=staff.actor)  # the bank does not have it yet
     export(staff)
     with pytest.raises(Conflict):
-        requesting.cancel(paid, actor=owner.actor)
+        deciding.cancel(paid, actor=owner.actor)
     assert sending.bring_up(paid.pk).status == PayoutStatus.EXPORTED  # nobody to ask
     bank.mark_paid(paid, actor=staff.actor)
     with pytest.raises(Conflict):

@@ -103,7 +103,7 @@ def test_people_only_and_only_what_is_set_up(
 def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, stripe: str) -> None:
     """The owner goes to Stripe's pages and comes back; Stripe's notification tells of it too."""
     back = {"return_url": "http://127.0.0.1:8000/back/", "refresh_url": "http://127.0.0.1:8000/back/"}
-    start = {"email": owner.user.email, "actor": owner.actor, **back}
+    start: dict[str, Any] = {"email": owner.user.email, "actor": owner.actor, **back}
     with pytest.raises(Invalid) as refusal:
         methods.begin_stripe(organisation, **start)
     assert "country" in refusal.value.fields
@@ -114,8 +114,9 @@ def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, st
     assert not methods.refresh_stripe(method, actor=owner.actor).is_ready
     assert PayoutMethod.objects.get().missing
     requests.post(url, data={"action": "complete"}, timeout=10, allow_redirects=False)
-    body = {"type": "account.updated", "data": {"object": {"object": "account", "id": method.destination}}}
-    event = WebhookEvent.objects.create(service="stripe", event_ref="evt_1", kind=body["type"], body=body)
+    kind = "account.updated"
+    body = {"type": kind, "data": {"object": {"object": "account", "id": method.destination}}}
+    event = WebhookEvent.objects.create(service="stripe", event_ref="evt_1", kind=kind, body=body)
     reconcile.process_event(event.pk)
     method.refresh_from_db()
     assert (method.is_ready, method.missing) == (True, [])

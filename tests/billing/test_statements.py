@@ -39,7 +39,8 @@ def test_figures_are_the_ledgers(owner: Person, organisation: Organisation, outs
     assert statement.gross == Decimal("124.433340")
     assert statement.net == sum(nets)
     assert statement.fee == statement.gross - sum(nets)
-    assert (statement.opening, statement.paid_out, statement.moved, statement.other) == (0, 40, Decimal("10.5"), 0)
+    moved = [statement.opening, statement.paid_out, statement.moved, statement.other]
+    assert moved == [0, 40, Decimal("10.5"), 0]
     assert statement.closing == account.credits_posted - account.debits_posted
     assert [(line.cause, line.memo, line.net) for line in statement.lines[:2]] == [
         ("usage", "a", nets[0] + nets[1]),
@@ -91,5 +92,5 @@ def test_the_file_and_the_page_say_the_same(owner: Person, organisation: Organis
 
 def test_a_month_before_any_earnings(organisation: Organisation) -> None:
     statement = statements.statement_of(organisation, f"{now():%Y-%m}")
-    assert (statement.opening, statement.closing, statement.lines) == (0, 0, [])
+    assert [statement.opening, statement.closing, len(statement.lines)] == [0, 0, 0]
     assert statements.months_of(organisation) == []

@@ -69,7 +69,7 @@ def test_paid_one_for_one(chain: Chain, payout: Payout, organisation: Organisati
     assert chain.usdc_of(payer.address) - before == 85
     assert earnings_of(organisation).balance == 0
     balance = wallet.balance(organisation, "USDC")
-    assert (balance.available, balance.held) == (0, 0)
+    assert balance.available == balance.held == 0
     dollars, coins = (account_of(None, Kind.CONVERSION, currency) for currency in ("USD", "USDC"))
     assert dollars.credits_posted - dollars.debits_posted == 85
     assert coins.debits_posted - coins.credits_posted == 85
