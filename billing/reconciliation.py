@@ -26,15 +26,16 @@ from billing.models import (
     Account,
     Deposit,
     Payment,
+    Payout,
     ReconciliationCase,
     ReconciliationRun,
     Refund,
     Withdrawal,
 )
 from billing.payments.base import Gone, Order
-from billing.payments.services import PAYPAL, STRIPE, is_configured, listing, service
+from billing.payments.services import PAYPAL, STRIPE, is_configured, listing, payouts, service
 from billing.reconcile import check_clearing
-from billing.states import DepositStatus, PaymentStatus, RefundStatus, WithdrawalStatus
+from billing.states import DepositStatus, PaymentStatus, PayoutStatus, RefundStatus, WithdrawalStatus
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid
 
@@ -171,6 +172,7 @@ def _compare_payments(slug: str) -> Iterator[Look]:
     refunds = Refund.objects.filter(service=slug, created_at__gt=since, status=RefundStatus.COMPLETED)
     for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
         yield _look(refund.public_id, _compare_refund(refund))
+    yield from _compare_payouts(slug, since, until)
     yield from _compare_unknown(slug, since, until)
     for ref, ours, theirs in chargebacks.compare(slug, since, until):
         yield _look(ref, _compare_chargeback(ref, ours, theirs))
@@ -242,6 +244,24 @@ def _compare_refund(refund: Refund) -> Difference | None:
     if (remote.amount, remote.currency, remote.status) == (refund.amount, refund.currency, "completed"):
         return None
     return Difference("refund", refund.public_id, ours, f"{_sum(remote.amount, remote.currency)} {remote.status}")
+
+
+def _compare_payouts(slug: str, since: datetime, until: datetime) -> Iterator[Look]:
+    ended = Payout.objects.filter(kind=slug, created_at__gt=since, finished_at__lt=until).exclude(service_ref="")
+    for payout in ended.order_by("-created_at")[:MOST]:
+        yield _look(payout.public_id, _compare_payout(payout))
+
+
+def _compare_payout(payout: Payout) -> Difference | None:
+    """What has left for its owner and did not come back."""
+    left = payout.amount if payout.status in {PayoutStatus.PAID, PayoutStatus.RETURNED} else Decimal(0)
+    ours = _sum(left - payout.returned, payout.currency)
+    try:
+        remote = payouts(payout.kind).fetch_payout(payout.service_ref)
+    except Gone:
+        return Difference("payout_missing", payout.public_id, ours, NOTHING)
+    theirs = _sum(remote.amount - remote.returned if remote.state == "paid" else Decimal(0), remote.currency)
+    return Difference("payout", payout.public_id, ours, theirs) if ours != theirs else None
 
 
 def _compare_chain(chain: str) -> Iterator[Look]:
