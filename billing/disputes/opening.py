@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -53,8 +54,9 @@ def open_dispute(
         message = _("At most %(sum)s was paid to this owner.") % {"sum": f"{claim.paid.normalize():f} {claim.currency}"}
         raise Invalid(message, code="more_than_paid", fields={"amount": [message]})
     records = claims.records_of(subject, claim)
+    given = {"amount": sum_, "reason": reason, "text": text, "idempotency_key": idempotency_key}
     try:
-        return _open(subject, claim, records, sum_, reason, text, actor, idempotency_key)
+        return _open(subject, claim, records, actor, **given)
     except IntegrityError:  # it was opened at the same moment, by the same request or another one
         found = opened_before(subject.renter, idempotency_key)
         if found is None:
@@ -67,16 +69,7 @@ def opened_before(renter: Organisation, idempotency_key: str) -> Dispute | None:
 
 
 @transaction.atomic
-def _open(
-    subject: Subject,
-    claim: Claim,
-    records: list[Record],
-    amount: Decimal,
-    reason: str,
-    text: str,
-    actor: Actor,
-    key: str,
-) -> Dispute:
+def _open(subject: Subject, claim: Claim, records: list[Record], actor: Actor, **asked: Any) -> Dispute:
     dispute = Dispute.objects.create(
         renter=subject.renter,
         owner=claim.owner,
@@ -86,30 +79,22 @@ def _open(
         usage_until=claim.usage_until,
         paid=claim.paid,
         earned=claim.earned,
-        amount=amount,
         currency=claim.currency,
-        reason=reason,
-        text=text,
         due_at=now() + ANSWER_WITHIN,
         opened_by=actor.user,
-        idempotency_key=key,
+        **asked,
     )
     dispute.held = books.set_aside(dispute)
     dispute.save(update_fields=["held"])
     dispute.refresh_from_db()
+    private = {True: subject.renter, False: None}
     DisputeRecord.objects.bulk_create(
-        DisputeRecord(
-            dispute=dispute,
-            name=record.name,
-            rows=record.rows,
-            only_for=subject.renter if record.private else None,
-        )
+        DisputeRecord(dispute=dispute, name=record.name, rows=record.rows, only_for=private[record.private])
         for record in records
     )
+    sums = {"amount": str(dispute.amount), "held": str(dispute.held)}
     for organisation_id in sorted([dispute.renter_id, dispute.owner_id]):  # each locks the chain of one
-        audit.record(
-            organisation_id, actor, "dispute.open", dispute, {"amount": str(amount), "held": str(dispute.held)}
-        )
+        audit.record(organisation_id, actor, "dispute.open", dispute, sums)
     notices.tell(dispute, "opened", dispute.owner)
     return dispute
 
