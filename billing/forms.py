@@ -19,6 +19,12 @@ from lib.forms import read_number
 PRESETS = ("10", "25", "50", "100", "250", "500")
 
 
+def ways_to_pay(cards: Iterable[PaymentMethod]) -> list[tuple[str, str]]:
+    """Saved cards, the default first; then PayPal."""
+    names = [(card.public_id, f"{card.brand.title()} ···· {card.last4}") for card in cards]
+    return [*names, (PAYPAL, NAMES[PAYPAL])]
+
+
 class PayForm(forms.Form):
     """With PayPal, or with one of the organisation's saved cards. `token` makes sending the form twice harmless."""
 
@@ -28,10 +34,9 @@ class PayForm(forms.Form):
     def __init__(self, cards: Iterable[PaymentMethod], data: QueryDict | None = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         self.cards = {card.public_id: card for card in cards}
-        names = [(key, f"{card.brand.title()} ···· {card.last4}") for key, card in self.cards.items()]
         field = self.fields["pay_with"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [*names, (PAYPAL, NAMES[PAYPAL])]
+        field.choices = ways_to_pay(self.cards.values())
         field.initial = field.choices[0][0]
 
     @property

@@ -14,7 +14,7 @@ from accounts import actor as actors
 from accounts.models import Organisation, User
 from accounts.people import join_or_make_person
 from billing.lifecycle import PaymentStatus
-from billing.models import Payment, Plan
+from billing.models import Payment, PaymentMethod, Plan
 from billing.payments import checkout as payments
 from enrollment.drafts import save_draft
 from enrollment.lifecycle import switch_enrolment
@@ -65,14 +65,17 @@ def begin(
     return enrolment
 
 
-def start_payment(enrolment: Enrolment, *, return_url: str, cancel_url: str) -> Payment:
-    """Ask the payment service for an order. Asking again while it waits answers the same order."""
+def start_payment(
+    enrolment: Enrolment, *, card: PaymentMethod | None = None, return_url: str, cancel_url: str
+) -> Payment:
+    """Pay with a saved card, or ask PayPal for an order. Asking again while it waits answers the same order."""
     if enrolment.status not in {EnrolmentStatus.STARTED, EnrolmentStatus.ABANDONED}:
         raise Conflict(_("This enrolment has already been paid."))
     payment = payments.start(
         organisation=enrolment.organisation,
         purpose=Payment.Purpose.PLAN,
         plan=enrolment.plan,
+        card=card,
         return_url=return_url,
         cancel_url=cancel_url,
         actor=actors.user(enrolment.user),

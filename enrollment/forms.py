@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from billing.forms import ways_to_pay
+from billing.models import PaymentMethod
 from enrollment.identities import validate_cedula, validate_ruc
 from enrollment.models import IdentityKind
 from lib.countries import COUNTRIES, country_choices
@@ -22,7 +25,7 @@ ECUADOR = "EC"
 
 
 class CheckoutForm(forms.Form):
-    """`person` is whoever is signed in: then the address and the name are known."""
+    """`person` is whoever is signed in: then the address and the name are known, and their saved cards can pay."""
 
     name = forms.CharField(label=_("Name"), max_length=120, widget=forms.TextInput({"autocomplete": "name"}))
     email = forms.EmailField(label=_("Email"), widget=forms.EmailInput({"autocomplete": "email"}))
@@ -33,15 +36,26 @@ class CheckoutForm(forms.Form):
         required=False,
     )
     identity = forms.CharField(label=_("Number"), max_length=20, required=False)
+    pay_with = forms.ChoiceField(label=_("Pay with"), required=False)
     terms = forms.BooleanField(label=_("I accept the terms and the privacy notice"))
 
-    def __init__(self, *args: Any, person: User | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, person: User | None = None, cards: Iterable[PaymentMethod] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.person = person
+        self.cards = {card.public_id: card for card in cards}
+        pay_with: Any = self.fields["pay_with"]
+        pay_with.choices = ways_to_pay(self.cards.values())
         country: Any = self.fields["country"]
         country.choices = [("", _("Choose a country")), *country_choices()]
         if person is not None:
             del self.fields["name"], self.fields["email"]
+
+    @property
+    def card(self) -> PaymentMethod | None:
+        """None: PayPal."""
+        return self.cards.get(self.cleaned_data["pay_with"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -13,7 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import current_organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing.models import Plan
+from billing import payment_methods
+from billing.lifecycle import PaymentStatus
+from billing.models import PaymentMethod, Plan
+from billing.payments import declines
 from billing.plans import find_plan, public_plans
 from billing.referrals import keep_after_sign_up as keep_referral
 from enrollment import activation, checkout
@@ -40,6 +43,7 @@ def show_checkout(request: Request) -> HttpResponse:
     form = CheckoutForm(
         request.POST if request.method == "POST" else None,
         person=person,
+        cards=_cards_of(request),
         initial={"country": (person.country if person else "") or place.country},
     )
     if request.method == "POST" and form.is_valid():
@@ -71,22 +75,34 @@ def _begin(request: Request, plan: Plan, form: CheckoutForm) -> HttpResponse:
     remember_address(request, enrolment.user.email)
     if enrolment.status == EnrolmentStatus.PAID:
         return redirect("enrollment:check-mail")
-    return _to_payment(request, enrolment)
+    return _to_payment(enrolment, form.card)
 
 
-def _to_payment(request: Request, enrolment: Enrolment) -> HttpResponse:
+def _cards_of(request: Request) -> list[PaymentMethod]:
+    """The saved cards with which whoever is signed in may pay."""
+    if not request.user.is_authenticated:
+        return []
+    try:
+        return list(payment_methods.cards_of(current_organisation(request.actor, Permission.MANAGE_BILLING)))
+    except AppError:  # who may not pay is told so when they try
+        return []
+
+
+def _to_payment(enrolment: Enrolment, card: PaymentMethod | None = None) -> HttpResponse:
     back = reverse("enrollment:returned", args=[enrolment.public_id])
     payment = checkout.start_payment(
         enrolment,
+        card=card,
         return_url=f"{settings.PUBLIC_URL}{back}",
         cancel_url=f"{settings.PUBLIC_URL}{back}?cancelled=1",
     )
-    return redirect(payment.approve_url)
+    waits = payment.status == PaymentStatus.CREATED and payment.approve_url
+    return redirect(payment.approve_url if waits else back)
 
 
 @require_POST
 def pay_again(request: Request, enrolment_id: str) -> HttpResponse:
-    return _to_payment(request, get_enrolment(request, enrolment_id))
+    return _to_payment(get_enrolment(request, enrolment_id))
 
 
 @require_GET
@@ -96,7 +112,8 @@ def returned(request: Request, enrolment_id: str) -> HttpResponse:
     if "cancelled" not in request.GET:
         enrolment = checkout.finish_payment(enrolment)
     if enrolment.status == EnrolmentStatus.STARTED:
-        return render(request, "enrollment/unpaid.html", {"enrolment": enrolment})
+        declined = declines.explain(enrolment.payment.reason) if enrolment.payment else ""
+        return render(request, "enrollment/unpaid.html", {"enrolment": enrolment, "declined": declined})
     return redirect("enrollment:check-mail")
 
 

@@ -14,10 +14,13 @@ from django.test import Client
 from accounts.models import User
 from billing import seeds as billing_seeds
 from billing.models import Payment, Subscription
+from billing.payments.services import service
 from billing.wallet import balances
 from enrollment.models import Enrolment
 from enrollment.states import EnrolmentStatus
 from pods import seeds as pod_seeds
+from tests.billing.stripe import ASKS, FAILS_LATER, answer_bank, save_card
+from tests.people import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FORM = {
@@ -92,6 +95,50 @@ def test_a_paid_plan_becomes_an_active_account(client: Client, peer: Callable[[s
     again = Client().post("/activate/", {"key": key})
     assert again.status_code == 422
     assert "already been used" in again.content.decode()
+
+
+@pytest.fixture
+def signed_in(owner: Person, peer: Callable[[str], Any]) -> Person:
+    """Somebody who has an account, at which cards can be saved."""
+    peer("paypal")
+    peer("stripe")
+    service.cache_clear()
+    return owner
+
+
+def test_a_saved_card_pays_at_the_checkout(signed_in: Person) -> None:
+    card = save_card(signed_in)
+    page = signed_in.client.get("/checkout/?plan=pro").content.decode()
+    assert "Visa ···· 4242" in page
+    answer = signed_in.client.post("/checkout/", FORM | {"pay_with": card.public_id})
+    enrolment = Enrolment.objects.get()
+    assert answer["Location"] == f"/checkout/{enrolment.public_id}/returned/"
+    assert signed_in.client.get(answer["Location"])["Location"] == "/checkout/mail/"
+    payment = Payment.objects.get()
+    assert (payment.service, payment.method, payment.status) == ("stripe", card, "captured")
+    assert mailed_key()
+
+
+def test_a_card_whose_bank_asks_and_one_that_is_declined(signed_in: Person) -> None:
+    asks, bad = save_card(signed_in, ASKS), save_card(signed_in, FAILS_LATER)
+    refused = signed_in.client.post("/checkout/", FORM | {"pay_with": bad.public_id})
+    page = signed_in.client.get(refused["Location"]).content.decode()
+    assert "declined" in page
+    assert "Go to PayPal again" in page
+    asked = signed_in.client.post("/checkout/", FORM | {"pay_with": asks.public_id})
+    back = local(answer_bank(asked["Location"]).headers["Location"])
+    assert signed_in.client.get(back)["Location"] == "/checkout/mail/"
+    assert sorted(Payment.objects.values_list("status", flat=True)) == ["captured", "failed"]
+
+
+def test_cards_are_for_those_who_have_them(signed_in: Person, outsider: Person, client: Client) -> None:
+    card = save_card(signed_in)
+    assert "To pay by card, begin with Free" in client.get("/checkout/").content.decode()
+    for somebody in (client, outsider.client):
+        answer = somebody.post("/checkout/", FORM | {"pay_with": card.public_id})
+        assert answer.status_code == 422
+        assert "pay_with" in answer.context["form"].errors
+    assert not Enrolment.objects.exists()
 
 
 def test_who_comes_back_without_paying_is_asked_again(client: Client, peer: Callable[[str], Any]) -> None:
