@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_stubs_ext import StrOrPromise
 
 from accounts import actor as actors
 from accounts import audit
@@ -34,6 +35,7 @@ from notifications.inbox import notify
 log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)
 MOST_DECLINES = 3
+NOT_PAID = gettext_lazy("The automatic top-up is off: the card did not pay")
 WAITING = (PaymentStatus.NEW, PaymentStatus.CREATED, PaymentStatus.APPROVED)
 
 
@@ -89,7 +91,7 @@ def _charge(row: AutoTopUp) -> bool:
         return False
     card = payment_methods.default_of(row.organisation)
     if card is None:
-        _switch_off(row)
+        switch_off(row.organisation, NOT_PAID)
         return False
     due = Q(tried_at=None) | Q(tried_at__lte=now() - EVERY)
     if not AutoTopUp.objects.filter(due, pk=row.pk, tries=row.tries, is_on=True).update(
@@ -127,16 +129,17 @@ def _declined(row: AutoTopUp) -> None:
     AutoTopUp.objects.filter(pk=row.pk).update(declines=F("declines") + 1)
     row.refresh_from_db()
     if row.declines >= MOST_DECLINES:
-        _switch_off(row)
+        switch_off(row.organisation, NOT_PAID)
 
 
 @transaction.atomic
-def _switch_off(row: AutoTopUp) -> None:
-    if AutoTopUp.objects.filter(pk=row.pk, is_on=True).update(is_on=False):
+def switch_off(organisation: Organisation, why: StrOrPromise) -> None:
+    """Until somebody switches it on again; `why` is what they are told."""
+    if AutoTopUp.objects.filter(organisation=organisation, is_on=True).update(is_on=False):
         notify(
-            row.organisation,
+            organisation,
             kind="wallet.auto_top_up_off",
-            title=gettext_lazy("The automatic top-up is off: the card did not pay"),
+            title=why,
             url=reverse("billing:auto_top_up"),
             permission=Permission.SEE_BILLING,
         )

@@ -18,11 +18,13 @@ from notifications.inbox import notify, notify_people
 WARN_BEFORE = timedelta(days=3)
 
 
-def tell_opened(row: Chargeback, payment: Payment) -> None:
-    """A bank that only asks has taken nothing from the customer: then only staff hear of it."""
+def tell_opened(row: Chargeback) -> None:
+    """A bank may only ask, and take nothing: then only staff hear of it."""
     _tell_staff(row, "opened", gettext_lazy("A payer's bank disputes a payment"))
-    if row.withdrawn:
-        _tell_customer(row, payment, "opened", gettext_lazy("Your bank has taken back a payment"))
+
+
+def tell_taken(row: Chargeback, payment: Payment) -> None:
+    _tell_customer(row, payment, "opened", gettext_lazy("Your bank has taken back a payment"))
 
 
 def tell_decided(row: Chargeback, payment: Payment) -> None:

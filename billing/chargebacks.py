@@ -20,10 +20,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
-from billing import chargeback_books, chargeback_notices, invoices
+from billing import auto_top_up, chargeback_books, chargeback_notices, invoices
 from billing.lifecycle import ChargebackStatus, PaymentStatus, switch_chargeback
 from billing.models import Chargeback, Payment
 from billing.payments import checkout, services
@@ -44,6 +45,7 @@ CLOSED = (S.WARNING_CLOSED, S.WON, S.LOST)
 TELLING = (STRIPE,)
 # A bank may dispute a payment for months; one that is older than this when we first hear of it comes as an event.
 WINDOW = timedelta(days=35)
+OFF = gettext_lazy("The automatic top-up is off: your bank disputes a payment")
 OFTEN = timedelta(minutes=10)
 BATCH = 50
 
@@ -194,13 +196,18 @@ def _learn(payment_id: UUID, remote: RemoteChargeback) -> Chargeback:
     row, is_new = _find_or_make(payment, remote)
     if _is_older(row, remote):
         return row
+    before = row.withdrawn
     chargeback_books.book(row, payment, remote)
     Chargeback.objects.filter(pk=row.pk).update(
         amount=remote.amount, reason=remote.reason, due_at=remote.due_at or row.due_at, checked_at=now()
     )
     row.refresh_from_db()
     if is_new:
-        chargeback_notices.tell_opened(row, payment)
+        chargeback_notices.tell_opened(row)
+    if row.withdrawn and not before:
+        chargeback_notices.tell_taken(row, payment)
+        # The wallet is empty now: it would be filled at once, from the very card that is disputed perhaps.
+        auto_top_up.switch_off(payment.organisation, OFF)
     if remote.state != row.status:
         _follow(row, payment, remote.state)
     return row

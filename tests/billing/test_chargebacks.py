@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from accounts.models import Organisation
-from billing import chargebacks, ledger, plans, reconcile, reconciliation, wallet
+from billing import auto_top_up, chargebacks, ledger, plans, reconcile, reconciliation, wallet
 from billing.accounts import Kind, account_of, wallet_of
 from billing.lifecycle import ChargebackStatus, PaymentStatus, RefundStatus, WrongTransition, switch_chargeback
 from billing.models import Account, Chargeback, Invoice, Payment, WebhookEvent
@@ -107,6 +107,19 @@ def test_what_is_spent_the_customer_owes(owner: Person, organisation: Organisati
     decide(stripe, row.service_ref, "won")
     hear(row.service_ref)
     assert (usd(owner), owed(organisation)) == (Decimal(5), Decimal(0))
+
+
+def test_the_card_is_not_charged_again_for_it(owner: Person, organisation: Organisation, stripe: str) -> None:
+    """An empty wallet would be filled at once, from the very card that is disputed."""
+    payment = pay_by_card(owner)
+    auto_top_up.change(organisation, is_on=True, threshold="10", amount="25", actor=owner.actor)
+    row = disputed(stripe, payment)
+    assert auto_top_up.keep_wallets_filled() == 0
+    assert Payment.objects.count() == 1
+    assert not auto_top_up.settings_of(organisation).is_on
+    auto_top_up.change(organisation, is_on=True, threshold="10", amount="25", actor=owner.actor)
+    hear(row.service_ref)
+    assert auto_top_up.settings_of(organisation).is_on  # as somebody wishes
 
 
 def test_lost_it_has_a_credit_note(owner: Person, organisation: Organisation, stripe: str) -> None:
@@ -211,6 +224,7 @@ def test_a_question_takes_nothing(owner: Person, staff: Person, stripe: str) -> 
     another = disputed(stripe, pay_by_card(owner), inquiry=True)
     decide(stripe, another.service_ref, "escalate")
     hear(another.service_ref)
+    assert Notification.objects.filter(user=owner.user, kind="chargeback.opened").count() == 1
     assert (again(another).status, again(another).withdrawn, usd(owner)) == (
         S.NEEDS_RESPONSE.value,
         Decimal(25),

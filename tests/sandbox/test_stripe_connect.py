@@ -62,6 +62,22 @@ class TestDispute:
             merchant.api.disputes.close(opened["id"])
         assert merchant.peer.post("/sandbox/disputes", json={"charge": charge}).status_code == 400
 
+    def test_a_bank_that_only_asks(self, merchant: Merchant) -> None:
+        """It takes nothing, and the payment may be refunded, until it is not content with the answer."""
+        charge = merchant.pay(amount=2500).latest_charge
+        asked = merchant.peer.post("/sandbox/disputes", json={"charge": charge, "inquiry": True}).json()
+        assert (asked["status"], asked["balance_transactions"]) == ("warning_needs_response", [])
+        assert balance(merchant) == 2500 - 103
+        sent = merchant.api.disputes.update(asked["id"], {"evidence": {"customer_name": "Ana"}})
+        assert sent.status == "warning_under_review"
+        merchant.api.refunds.create({"charge": charge, "amount": 500})
+        grown = merchant.peer.post(f"/sandbox/disputes/{asked['id']}/escalate").json()
+        assert (grown["status"], len(grown["balance_transactions"])) == ("needs_response", 1)
+        assert merchant.peer.post(f"/sandbox/disputes/{asked['id']}/close").status_code == 400
+        other = merchant.pay(amount=2500).latest_charge
+        asked = merchant.peer.post("/sandbox/disputes", json={"charge": other, "inquiry": True}).json()
+        assert merchant.peer.post(f"/sandbox/disputes/{asked['id']}/close").json()["status"] == "warning_closed"
+
 
 class TestOwner:
     @pytest.fixture
