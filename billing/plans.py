@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -38,12 +38,15 @@ class PlanLimit(Forbidden):
 
 
 def current_subscription(organisation: Organisation) -> Subscription | None:
-    """What is paid for now. One that a service renews holds on while its renewal is collected, or tried again."""
+    return paid_now().filter(organisation=organisation).select_related("plan", "next_plan").first()
+
+
+def paid_now() -> QuerySet[Subscription]:
+    """Of everybody. What a service renews holds on while its renewal is collected, or tried again."""
     renewed = ~Q(service="") & Q(cancel_at_period_end=False, period_end__gt=now() - GRACE)
     holds = Q(status=SubscriptionStatus.ACTIVE, period_end__gt=now())
     live = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)) & renewed
-    rows = Subscription.objects.filter(holds | live, organisation=organisation)
-    return rows.select_related("plan", "next_plan").first()
+    return Subscription.objects.filter(holds | live)
 
 
 def current_plan(organisation: Organisation) -> Plan:

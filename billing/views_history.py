@@ -17,6 +17,7 @@ from accounts.requests import Request
 from billing import access, history
 from billing.wallet import BALANCES
 from lib.errors import Invalid
+from lib.forms import add_refusal
 from lib.rate import limit
 from lib.spreadsheets import answer_csv, plain
 
@@ -37,8 +38,7 @@ class HistoryForm(forms.Form):
             try:
                 self.wanted = history.Wanted(**data)
             except Invalid as refusal:
-                for field, texts in refusal.fields.items():
-                    self.add_error(field, texts)
+                add_refusal(self, refusal)
         return data
 
 

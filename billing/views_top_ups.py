@@ -13,6 +13,7 @@ from billing import access, auto_top_up, balance_alerts, payment_methods, wallet
 from billing.forms_top_ups import AlertForm, AutoTopUpForm
 from billing.models import AutoTopUp, BalanceAlert
 from lib.errors import Invalid
+from lib.forms import add_refusal, read_number
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,13 +68,12 @@ def _save(request: Request, alert: BalanceAlert, form: AlertForm) -> bool:
         balance_alerts.change(
             alert.organisation,
             currency=alert.currency,
-            below=form.cleaned_data["below"],
+            below=read_number(form.cleaned_data["below"]),
             watches_runway=form.cleaned_data.get("watches_runway", alert.watches_runway),
             actor=request.actor,
         )
     except Invalid as refusal:
-        for field, texts in refusal.fields.items():
-            form.add_error(field, texts)
+        add_refusal(form, refusal)
         return False
     messages.success(request, _("Saved."))
     return True

@@ -24,6 +24,7 @@ import catalyst.api
 import console.api
 import console.api_chargebacks
 import console.api_disputes
+import console.api_money
 import console.api_refunds
 import enrollment.api
 import marketplace.api
@@ -94,6 +95,7 @@ ROUTES = (
     console.api,
     console.api_chargebacks,
     console.api_disputes,
+    console.api_money,
     console.api_refunds,
 )
 for module in ROUTES:

@@ -243,6 +243,10 @@ PROVIDER_KEYS = {
     "lambda_labs": env("LAMBDA_API_KEY"),
     "akash": env("AKASH_API_KEY"),
 }
+# A key that may do no more than ce:GetCostAndUsage: the staff page of costs shows what AWS charges.
+AWS_COST_KEY_ID = env("AWS_COST_KEY_ID")
+AWS_COST_SECRET = env("AWS_COST_SECRET")
+AWS_COST_URL = env("AWS_COST_URL")  # by default where AWS answers
 # What the nightly reconciliation compares beside billing's own sources: functions of higher apps that answer them.
 COMPARED_ELSEWHERE = ["pods.provider_bills.comparisons"]
 PAYPAL_URL = env("PAYPAL_URL", "https://api-m.paypal.com")

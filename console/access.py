@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from accounts import actor as actors
 from accounts.actor import Actor
+from accounts.models import User
 from accounts.roles import STAFF_CHANGES, STAFF_SEES
 from lib.errors import AppError, Forbidden, NotFound
 
@@ -21,8 +22,18 @@ def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
     # An API key acts for a customer's organisation, never for staff.
     if person is None or not person.is_staff or not person.is_active or actor.kind == "api_key":
         raise NotFound(_("This does not exist, or it is not yours."))
+    if not _is_granted(person, app, change=change):
+        raise Forbidden(_("Your staff group is not allowed to do this."))
+    return actors.staff(person, organisation_id=actor.organisation_id)
+
+
+def may_see(actor: Actor, app: str, *, change: bool = False) -> bool:
+    """Of a member of staff: whether `require_staff` would let them."""
+    person = actor.user
+    return person is not None and person.is_staff and _is_granted(person, app, change=change)
+
+
+def _is_granted(person: User, app: str, *, change: bool) -> bool:
     table = STAFF_CHANGES if change else STAFF_SEES
     groups = person.groups.values_list("name", flat=True)
-    if app == "console" or person.is_superuser or any(app in table.get(group, ()) for group in groups):
-        return actors.staff(person, organisation_id=actor.organisation_id)
-    raise Forbidden(_("Your staff group is not allowed to do this."))
+    return app == "console" or person.is_superuser or any(app in table.get(group, ()) for group in groups)

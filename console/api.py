@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Sum
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
 from pydantic import Field
 
 from accounts.access import current_organisation
-from accounts.models import Organisation, User
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import receipts
-from billing.models import Account, Payment, Subscription, Transfer
 from console import overview, spending, staff
 from console.access import require_staff
 from lib.errors import NotFound
@@ -95,10 +91,6 @@ class PodIn(Schema):
     pod_id: str = Field(max_length=40)
 
 
-class ReceiptIn(Schema):
-    payment_id: str = Field(max_length=40)
-
-
 @office.get("admin/dashboard")
 def get_staff_dashboard(request: Request) -> dict[str, Any]:
     require_staff(request.actor, "console")
@@ -135,82 +127,6 @@ def get_pod_metrics(request: Request, pod_id: str) -> dict[str, Any]:
     }
 
 
-@office.get("admin/costs")
-def get_costs(request: Request) -> dict[str, Any]:
-    """What was used this month, by currency, and what we owe providers."""
-    require_staff(request.actor, "billing")
-    spent = spending.spent_since(None, spending.month_start())
-    owed = (
-        Account.objects.filter(kind=Account.Kind.PROVIDER_COST)
-        .values_list("currency")
-        .annotate(total=Sum("credits_posted") - Sum("debits_posted"))
-    )
-    return {
-        "month": [money_json(amount, currency) for currency, amount in spent.items()],
-        "owed_to_providers": [money_json(amount, currency) for currency, amount in owed],
-    }
-
-
-@office.get("admin/customers")
-def list_customers(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
-    require_staff(request.actor, "accounts")
-    return page_of(User.objects.filter(is_staff=False), limit=limit, cursor=cursor, show=_show_customer)
-
-
-@office.get("admin/customer/{email}")
-def get_customer(request: Request, email: str) -> dict[str, Any]:
-    require_staff(request.actor, "accounts")
-    person = User.objects.filter(email__iexact=email).first()
-    if person is None:
-        raise NotFound(_("Nobody has this address."))
-    organisations = Organisation.objects.filter(memberships__user=person)
-    pods = Pod.objects.filter(organisation__in=organisations)
-    return _show_customer(person) | {
-        "organisations": [{"id": row.public_id, "name": row.name} for row in organisations],
-        "pods": pods.count(),
-    }
-
-
-@office.get("admin/billing")
-def get_billing(request: Request) -> dict[str, Any]:
-    require_staff(request.actor, "billing")
-    paid = Payment.objects.filter(status="captured")
-    totals = paid.values_list("currency").annotate(total=Sum("amount"))
-    return {
-        "subscriptions": Subscription.objects.filter(status="active").count(),
-        "payments": paid.count(),
-        "received": [money_json(amount, currency) for currency, amount in totals],
-    }
-
-
-@office.get("admin/transaction/{uuid:tx_id}")
-def get_transaction(request: Request, tx_id: Any) -> dict[str, Any]:
-    require_staff(request.actor, "billing")
-    row = Transfer.objects.select_related("debit_account", "credit_account").filter(pk=tx_id).first()
-    if row is None:
-        raise NotFound(_("There is no such transfer."))
-    return {
-        "id": str(row.pk),
-        "debit": str(row.debit_account),
-        "credit": str(row.credit_account),
-        "amount": money_json(row.amount, row.currency),
-        "state": row.state,
-        "source": {"type": row.source_type, "id": row.source_id},
-        "memo": row.memo,
-        "created_at": row.created_at,
-    }
-
-
-@office.post("admin/resend-receipt")
-def resend_receipt(request: Request, body: ReceiptIn) -> dict[str, Any]:
-    require_staff(request.actor, "billing", change=True)
-    payment = Payment.objects.filter(pk=decode_id("pay", body.payment_id), status="captured").first()
-    if payment is None:
-        raise NotFound(_("There is no such paid payment."))
-    receipts.send_receipt(payment)
-    return {"sent": True}
-
-
 def _pod(pod_id: str) -> Pod:
     pod = Pod.objects.filter(pk=decode_id("pod", pod_id)).first()
     if pod is None:
@@ -227,16 +143,6 @@ def _show_staff_pod(pod: Pod) -> dict[str, Any]:
         "desired_status": pod.desired_status,
         "reason": pod.reason,
         "created_at": pod.created_at,
-    }
-
-
-def _show_customer(person: User) -> dict[str, Any]:
-    return {
-        "id": person.public_id,
-        "email": person.email,
-        "name": person.name,
-        "country": person.country,
-        "joined": person.date_joined,
     }
 
 

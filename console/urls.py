@@ -1,6 +1,15 @@
 from django.urls import path
 
-from console import staff, views, views_chargebacks, views_disputes, views_limits, views_payouts, views_reconciliation
+from console import (
+    staff,
+    views,
+    views_chargebacks,
+    views_disputes,
+    views_limits,
+    views_money,
+    views_payouts,
+    views_reconciliation,
+)
 
 app_name = "console"
 urlpatterns = [
@@ -13,6 +22,12 @@ urlpatterns = [
     path("activity/", views.show_activity, name="activity"),
     path("nodes/", views.show_nodes, name="nodes"),
     path("billing/limits/", views_limits.show_limits, name="limits"),
+    path("staff/costs/", views_money.show_costs, name="costs"),
+    path("staff/customers/", views_money.list_customers, name="customers"),
+    path("staff/customers/<str:organisation_id>/", views_money.show_customer, name="customer"),
+    path("staff/refunds/", views_money.show_refunds, name="refunds"),
+    path("staff/transactions/", views_money.list_transactions, name="transactions"),
+    path("staff/transactions/<str:tx_id>/", views_money.show_transaction, name="transaction"),
     path("staff/disputes/", views_disputes.list_disputes, name="disputes"),
     path("staff/disputes/<str:dispute_id>/", views_disputes.show_dispute, name="dispute"),
     path("staff/disputes/<str:dispute_id>/decide/", views_disputes.decide, name="dispute-decide"),

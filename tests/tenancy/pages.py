@@ -146,6 +146,12 @@ STAFF = {
     "staff/reconciliation/",
     "staff/reconciliation/run/",
     "staff/reconciliation/<uuid:case_id>/resolve/",
+    "staff/costs/",
+    "staff/customers/",
+    "staff/customers/<str:organisation_id>/",
+    "staff/refunds/",
+    "staff/transactions/",
+    "staff/transactions/<str:tx_id>/",
 }
 # Signing up and in is allauth's; of its pages these are about somebody who is signed in.
 ACCOUNT_OWN = {
