@@ -14,10 +14,13 @@ from accounts.models import Organisation
 from billing import reconciliation
 from billing.models import Payment, ReconciliationCase, ReconciliationRun
 from billing.payments import checkout
-from billing.payments.services import PAYPAL, service
+from billing.payments.services import PAYPAL, STRIPE, service
+from billing.payments.services import stripe as stripe_client
 from billing.states import PaymentStatus
+from lib.clock import now
 from lib.errors import AppError
 from tests.billing.money import approve, faulty
+from tests.billing.stripe import add_card, new_customer
 from tests.people import Person
 
 Pay = Callable[..., Payment]
@@ -125,6 +128,36 @@ def test_the_page(pay: Pay, staff: Person, owner: Person) -> None:
     assert ReconciliationCase.objects.filter(resolved_at=None).exists()
     assert staff.client.post(address, {"note": "A lost answer."}).status_code == 302
     assert not ReconciliationCase.objects.filter(resolved_at=None).exists()
+
+
+def test_money_that_only_stripe_knows_of(
+    organisation: Organisation, stripe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "SETTLED_AFTER", timedelta(seconds=-5))  # our clock and Stripe's differ
+    body: Any = {
+        "amount": 1234,
+        "currency": "usd",
+        "customer": (customer := new_customer()),
+        "payment_method": add_card(customer),
+        "confirm": True,
+        "return_url": "https://gpubroker.example/",
+    }
+    ref = str(stripe_client()._api.payment_intents.create(body).id)
+    reconciliation.run(STRIPE)
+    case = ReconciliationCase.objects.get(subject=ref)
+    assert (case.kind, case.ours, case.theirs) == ("unknown", reconciliation.NOTHING, "12.34 USD")
+    Payment.objects.create(
+        organisation=organisation,
+        service=STRIPE,
+        purpose=Payment.Purpose.TOP_UP,
+        amount=Decimal("12.34"),
+        order_ref=ref,
+        status=PaymentStatus.CAPTURED,
+        created_at=now() - timedelta(hours=1),
+    )
+    reconciliation.run(STRIPE)
+    case.refresh_from_db()
+    assert case.resolved_at
 
 
 def test_the_nightly_task(pay: Pay) -> None:
