@@ -26,6 +26,7 @@ from billing.payments.services import NotConfigured
 from billing.payouts import sending
 from billing.payouts.deciding import lock
 from billing.payouts.earnings import CURRENCY
+from billing.payouts.latin import latin, reference
 from billing.payouts.methods import Kind, configured, iban_of
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -114,32 +115,32 @@ def _write(file: BankFile, payouts: list[Payout]) -> bytes:
 
 
 def _write_head(head: Element, file: BankFile) -> None:
-    _add(head, "MsgId", file.public_id)
+    _add(head, "MsgId", reference(file.public_id))
     _add(head, "CreDtTm", now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     _write_sums(head, file)
-    _add(_add(head, "InitgPty"), "Nm", settings.SELLER["name"][:LONGEST_NAME])
+    _add(_add(head, "InitgPty"), "Nm", latin(settings.SELLER["name"])[:LONGEST_NAME])
 
 
 def _write_order(order: Element, file: BankFile) -> None:
     """Who pays, and from which account. The execution date is today's: the bank takes its next banking day."""
-    _add(order, "PmtInfId", file.public_id)
+    _add(order, "PmtInfId", reference(file.public_id))
     _add(order, "PmtMtd", "TRF")
     _write_sums(order, file)
     _add(_add(order, "ReqdExctnDt"), "Dt", now().date().isoformat())
-    _add(_add(order, "Dbtr"), "Nm", settings.SELLER["name"][:LONGEST_NAME])
+    _add(_add(order, "Dbtr"), "Nm", latin(settings.SELLER["name"])[:LONGEST_NAME])
     _write_account(_add(order, "DbtrAcct"), settings.PAYOUT_IBAN)
     _write_bank(_add(order, "DbtrAgt"), settings.PAYOUT_BIC)
     _add(order, "ChrgBr", "SHAR")
 
 
 def _write_transfer(transfer: Element, payout: Payout, method: PayoutMethod) -> None:
-    _add(_add(transfer, "PmtId"), "EndToEndId", payout.public_id)
+    _add(_add(transfer, "PmtId"), "EndToEndId", reference(payout.public_id))
     amount = _add(_add(transfer, "Amt"), "InstdAmt", f"{payout.amount:.2f}")
     amount.set("Ccy", payout.currency)
     _write_bank(_add(transfer, "CdtrAgt"), method.bic)
-    _add(_add(transfer, "Cdtr"), "Nm", method.holder)
+    _add(_add(transfer, "Cdtr"), "Nm", latin(method.holder)[:LONGEST_NAME])
     _write_account(_add(transfer, "CdtrAcct"), iban_of(method))
-    _add(_add(transfer, "RmtInf"), "Ustrd", f"GPUBroker {payout.public_id}")
+    _add(_add(transfer, "RmtInf"), "Ustrd", f"GPUBroker {reference(payout.public_id)}")
 
 
 def _write_sums(parent: Element, file: BankFile) -> None:

@@ -27,6 +27,7 @@ from billing.models import LinkedWallet, PayoutMethod
 from billing.payments.base import Gone, Refused
 from billing.payments.services import PAYPAL, STRIPE, NotConfigured, is_configured, payees
 from billing.payouts import deciding
+from billing.payouts.latin import latin
 from billing.payouts.payees import LONGEST_NAME, profile_of, verify_identity
 from billing.states import PayoutStatus
 from lib.clock import now
@@ -78,6 +79,8 @@ def add_bank(organisation: Organisation, *, holder: str, iban: str, bic: str, ac
     wrong = {}
     if not 2 <= len(holder) <= LONGEST_NAME:
         wrong["holder"] = [_("Write the name of the account's holder, in up to 140 characters.")]
+    elif len(latin(holder)) < len(holder) // 2:
+        wrong["holder"] = [_("Write it in Latin letters, as your bank does.")]
     try:
         iban = ibans.validate(iban)
     except StdnumError:

@@ -50,6 +50,7 @@ def test_a_bank_account_is_sealed(owner: Person, organisation: Organisation, mai
         ({"bic": "COBA"}, "bic"),
         ({"bic": "BNPAFRPP"}, "bic"),
         ({"holder": " "}, "holder"),
+        ({"holder": "安第斯视觉"}, "holder"),
         ({"holder": "x" * 141}, "holder"),
     ],
 )
