@@ -8,13 +8,26 @@ from typing import Any
 from django.db.models import F, Model
 
 from billing import invoice_files, ledger, lots, reconcile
-from billing.models import Account, Deposit, Invoice, Payment, Refund, Transfer, WebhookEvent, WithdrawalAttempt
-from billing.states import PaymentStatus, RefundStatus
+from billing.models import (
+    Account,
+    Chargeback,
+    Deposit,
+    Invoice,
+    Payment,
+    Payout,
+    Refund,
+    Transfer,
+    WebhookEvent,
+    WithdrawalAttempt,
+)
+from billing.states import ChargebackStatus, PaymentStatus, RefundStatus
 
 EXTERNAL_IDS: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (Payment, ("service", "order_ref")),
     (Payment, ("service", "capture_ref")),
     (Refund, ("service", "service_ref")),
+    (Chargeback, ("service", "service_ref")),
+    (Payout, ("kind", "service_ref")),
     (Deposit, ("tx_hash", "log_index")),
     (WithdrawalAttempt, ("tx_hash",)),
 )
@@ -71,9 +84,10 @@ def _gaps() -> list[str]:
 
 
 def _papers() -> list[str]:
-    """An invoice for each payment, a credit note for each refund."""
+    """An invoice for each payment, a credit note for what went back."""
     paid = Payment.objects.filter(status=PaymentStatus.CAPTURED).count()
     returned = Refund.objects.filter(status=RefundStatus.COMPLETED).count()
+    returned += Chargeback.objects.filter(status=ChargebackStatus.LOST, counted__gt=0).count()
     issued = Counter(Invoice.objects.values_list("kind", flat=True))
     wanted = {"invoice": paid, "credit_note": returned}
     return [f"{issued[kind]} of {kind}, not {number}" for kind, number in wanted.items() if issued[kind] != number]

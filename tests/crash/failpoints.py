@@ -11,7 +11,10 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 # Of the statements that Django and the ledger make, those that write, and the table that they write to.
@@ -39,6 +42,47 @@ class Fuse:
 def die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("unreachable")
+
+
+class Crash(BaseException):
+    """The process has died here, as far as the code under test can tell. Not an Exception: nothing catches it."""
+
+
+@contextmanager
+def broken_off(at: int | None) -> Iterator[None]:
+    """Inside the transaction of a test: before the write or call of this number the act ends with a Crash, which is
+    caught here. What it was in the middle of is rolled back, what it had finished stays."""
+    import psycopg
+    from django.db import connection
+
+    from lib import http
+
+    execute, send, left = psycopg.Cursor.execute, http._session.send, at
+
+    def reach() -> None:
+        nonlocal left
+        if left == 0:
+            raise Crash
+        if left is not None:
+            left -= 1
+
+    def watched_execute(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+        if left is not None and WRITING.search(str(query)):
+            reach()
+        return execute(cursor, query, *args, **options)
+
+    def watched_send(request: Any, **options: Any) -> Any:
+        if _name(request):
+            reach()
+        return send(request, **options)
+
+    with (
+        patch.object(psycopg.Cursor, "execute", watched_execute),
+        patch.object(http._session, "send", watched_send),
+        suppress(Crash),
+    ):
+        yield
+    connection.needs_rollback = False  # what was open is rolled back; the test's own transaction goes on
 
 
 def arm(fuse: Fuse) -> None:
