@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import AuditEntry, Organisation, User
 from accounts.roles import Role
 from billing import invoices, receipts, wallet
-from billing.models import Chargeback, Invoice, Payment, Transfer
+from billing.models import Chargeback, Invoice, InvoiceFile, Payment, Transfer
 from billing.states import RefundStatus
 
 LONGEST_FIELD = 20_000
@@ -30,7 +30,7 @@ MOST_LINES = 150
 SECOND = timedelta(seconds=1)
 # What led to a payment is shown from this long before it.
 BEFORE = timedelta(days=30)
-# The words of our terms page, which every customer agrees to before paying.
+# The words of our terms page, which each page of ours leads to.
 TERMS_PAY = (
     "A monthly plan, and GPU time by the second: from the first probe that reached your pod to the last proof that it "
     "was running. You see every price before you start and every second afterwards."
@@ -45,8 +45,8 @@ LABELS = {
     "product_description": _("What was sold"),
     "service_date": _("When"),
     "access_activity_log": _("What the customer did"),
-    "refund_policy_disclosure": _("What was agreed on refunds"),
-    "cancellation_policy_disclosure": _("What was agreed on cancelling"),
+    "refund_policy_disclosure": _("Our terms on refunds"),
+    "cancellation_policy_disclosure": _("Our terms on cancelling"),
     "refund_refusal_explanation": _("Refunds of this payment"),
     "uncategorized_text": _("The payment and what was used"),
 }
@@ -64,7 +64,7 @@ def compile_pack(chargeback: Chargeback, statement: str = "") -> dict[str, str]:
             "product_description": _product(payment),
             "service_date": _service_date(payment),
             "access_activity_log": _text(_activity(payment, chargeback.opened_at + SECOND)),
-            "refund_policy_disclosure": f"Our terms, agreed to before paying: “{TERMS_PAY} {TERMS_END}”",
+            "refund_policy_disclosure": f"Our terms, to which each page and the checkout lead: “{TERMS_PAY} {TERMS_END}”",
             "cancellation_policy_disclosure": TERMS_END if payment.purpose == Payment.Purpose.PLAN else "",
             "refund_refusal_explanation": _text(_refunds(payment)),
             "uncategorized_text": _text(_story(payment, invoice, chargeback, statement.strip())),
@@ -135,9 +135,9 @@ def _story(payment: Payment, invoice: Invoice | None, chargeback: Chargeback, st
     if payment.method is not None:
         yield f"Card: {payment.method.brand} ending in {payment.method.last4}."
     if invoice is not None:
-        yield f"Invoice {invoice.number}, sent by email: " + "; ".join(
-            f"{line['text']} {_sum(Decimal(line['gross']), invoice.currency)}" for line in invoice.lines
-        )
+        sent = ", sent by email" if InvoiceFile.objects.filter(invoice=invoice).exists() else ""
+        lines = [f"{line['text']} {_sum(Decimal(line['gross']), invoice.currency)}" for line in invoice.lines]
+        yield f"Invoice {invoice.number}{sent}: {'; '.join(lines)}"
     if payment.captured_at is not None:
         yield from _usage(payment.organisation, payment.captured_at, chargeback.opened_at + SECOND)
 

@@ -21,7 +21,7 @@ from billing.models import Chargeback, Invoice, Payment
 from billing.payments.services import stripe as adapter
 from lib.clock import now
 from lib.errors import Conflict, Invalid
-from tests.billing.invoicing import refund
+from tests.billing.invoicing import deliver_invoices, refund
 from tests.billing.money import faulty, leg
 from tests.billing.taken_back import decide, disputed, hear, pay_by_card, pay_plan_by_card
 from tests.people import Person, make_user
@@ -64,6 +64,7 @@ def test_what_a_top_up_has_to_show(owner: Person, stripe: str) -> None:
     wallet, revenue = wallet_of(payment.organisation, "USD"), account_of(None, Kind.REVENUE, "USD")
     for amount in ("1.25", "0.75"):
         ledger.post([leg(wallet, revenue, amount, source_type="usage", source_id=uuid4().hex, memo="pod_training")])
+    deliver_invoices()
     pack = evidence.compile_pack(disputed(stripe, payment), "We called them.")
     assert pack["customer_name"] == "Andes Vision"
     assert pack["customer_email_address"] == "owner@andes.example"
