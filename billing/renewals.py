@@ -263,9 +263,8 @@ def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> str:
             later = None if plan.pk == subscription.plan_id else plan
             Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
         audit.record(subscription.organisation_id, actor, "subscription.change", subscription, {"plan": plan.pk})
-    theirs, ref = running(subscription), price_ref(subscription, plan)
     try:
-        return remote.change_next(theirs, ref, return_url=plan_page())
+        return remote.change_next(running(subscription), price_ref(subscription, plan), return_url=plan_page())
     except (Refused, Gone) as refusal:
         if remote.by_card:
             raise
@@ -288,14 +287,16 @@ def cancel(subscription: Subscription, *, reason: str, comment: str, actor: Acto
 
 
 def resume(subscription: Subscription, *, actor: Actor) -> None:
-    """Renew it after all. Raises Conflict when it does not end."""
+    """Renew it after all. Raises Conflict when it does not end, or has ended."""
     if not subscription.cancel_at_period_end:
         raise Conflict(_("This plan does not end."), code="not_ending")
+    over = Conflict(_("This plan cannot go on: choose one when it has ended."), code="cannot_resume")
+    if subscription.period_end is not None and subscription.period_end <= now():
+        raise over
     try:
         renewals(subscription.service).end_with_period(subscription.service_ref, False)
     except (Refused, Gone) as refusal:  # the customer has cancelled it at PayPal
-        message = _("This plan cannot go on: choose one when it has ended.")
-        raise Conflict(message, code="cannot_resume") from refusal
+        raise over from refusal
     _remember_end(subscription, False, "", "", actor)
 
 

@@ -215,6 +215,11 @@ def test_cancelled_and_resumed(owner: Person, clock: PayPalClock) -> None:
         assert not row.cancel_at_period_end
     with clock.at(day(2, hour=14)):
         assert paid() == [49, 49]
+        renewals.cancel(row, reason="unused", comment="", actor=owner.actor)
+    row.refresh_from_db()
+    with clock.at(day(3, hour=14), look=False), pytest.raises(Conflict) as refusal:
+        renewals.resume(row, actor=owner.actor)  # its month is over
+    assert refusal.value.code == "cannot_resume"
 
 
 def test_cancelled_by_the_customer_at_paypal(owner: Person, clock: PayPalClock) -> None:

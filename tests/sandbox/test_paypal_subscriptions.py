@@ -97,6 +97,7 @@ def test_collected_each_month(club: Club) -> None:
     back = club.answer(made).headers["location"]
     assert back.startswith(f"{RETURN}&subscription_id={made['id']}&ba_token=BA-")
     club.at("2026-04-01T00:00:00Z")
+    club.peer.tick()  # nothing more is due
     assert statuses(club.sales(made["id"])) == [
         ("2026-03-31", "COMPLETED"),
         ("2026-02-28", "COMPLETED"),

@@ -47,9 +47,9 @@ class PayPalApi(paypalrestsdk.Api):  # type: ignore[misc]
         headers = {"PayPal-Request-Id": request_id, "Prefer": "return=representation"}
         return self._send("POST", path, json.dumps(body).encode(), headers)
 
-    def act(self, path: str, body: dict[str, Any]) -> None:
-        """A change of state: done twice, the second one is refused."""
-        self._send("POST", path, json.dumps(body).encode(), {})
+    def act(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A change of state, which done twice is refused or changes nothing more."""
+        return self._send("POST", path, json.dumps(body).encode(), {})
 
     def tell_raw(self, path: str, body: bytes) -> dict[str, Any]:
         """A body that must arrive byte for byte."""

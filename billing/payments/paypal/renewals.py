@@ -102,8 +102,7 @@ class PayPalRenewals:
     def change_next(self, subscription: RemoteSubscription, price_ref: str, *, return_url: str) -> str:
         body = {"plan_id": price_ref, "application_context": _context(return_url, return_url, "CONTINUE")}
         path = f"{_path(subscription.ref)}/revise"
-        request_id = f"revise-{subscription.ref}-{now().timestamp()}"
-        return understand(lambda: address_of(self._api.tell(path, body, request_id=request_id)["links"]))
+        return understand(lambda: address_of(self._api.act(path, body).get("links") or []))
 
     def end_with_period(self, ref: str, ends: bool, *, comment: str = "", feedback: str = "") -> None:
         reason = f"{feedback} {comment}".strip() or "It goes on."
@@ -273,7 +272,7 @@ def _state(seen: Seen) -> tuple[SubscriptionState, bool]:
         return ("active", True) if seen.sales and seen.paid_until > now() else ("ended", False)
     if seen.owed:
         return "past_due", False
-    return ("active", seen.status == "SUSPENDED") if seen.sales else ("waiting", False)
+    return "active", seen.status == "SUSPENDED"  # perhaps with a first payment that is still under way
 
 
 def _invoices(seen: Seen) -> list[RemoteInvoice]:
