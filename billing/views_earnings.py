@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -144,13 +146,15 @@ def page(request: Request, organisation: Organisation, *, status: int = 200, **g
 
 def rows_of(organisation: Organisation) -> dict[str, Any]:
     """What changes while one looks."""
+    profile = payees.profile_of(organisation)
     rows = Payout.objects.filter(organisation=organisation).select_related("method").order_by("-pk")[:ROWS]
     return {
         "has_earned": earnings.has_earned(organisation),
         "earnings": earnings.earnings_of(organisation),
         "free_from": earnings.free_from(organisation),
         "next_pay_day": requesting.last_pay_day() + requesting.WEEK,
-        "pays_weekly": payees.profile_of(organisation).pays_weekly,
+        "pays_weekly": profile.pays_weekly,
+        "is_held_up": bool(payees.missing(profile)),
         "payouts": rows,
         "now": now(),
     }
@@ -169,8 +173,9 @@ def _forms(organisation: Organisation, ways: list[Any]) -> dict[str, forms.Form]
     }
 
 
-def _chart(days: list[tuple[Any, Any]]) -> dict[str, Any]:
+def _chart(days: list[tuple[date, Decimal]]) -> dict[str, list[str]]:
+    """Columns by name, as `charts.js` reads them."""
     return {
-        "x": [day.isoformat() for day, _amount in days],
-        "series": [{"label": _("Earned"), "unit": "$", "values": [f"{amount:.6f}" for _day, amount in days]}],
+        "days": [day.isoformat() for day, _amount in days],
+        "earned": [f"{amount:.6f}" for _day, amount in days],
     }
