@@ -88,6 +88,19 @@ FIELDS = [
     "time_zone",
     "currency",
     "amount",
+    "refund",
+    "note",
+    "reason",
+    "text",
+    "owner",
+    "legal_name",
+    "tax_form",
+    "pays_weekly",
+    "holder",
+    "iban",
+    "bic",
+    "method",
+    "wallet",
     "chain",
     "address",
     "message",
@@ -108,7 +121,7 @@ FIELDS = [
     "ttl_hours",
     "provider_account",
 ]
-EXAMPLES = {"offer_id": "off_" + "0" * 26, "slug": "h100-sxm-80", "token": "inv_unknown"}
+EXAMPLES = {"offer_id": "off_" + "0" * 26, "slug": "h100-sxm-80", "token": "inv_unknown", "code": "nosuchcode"}
 PLACES = ("offers", "gpus", "pods", "invitations", "billing/receipts", "billing/return", "checkout", "no-such-page")
 # Says 503 while parts of the installation are not there, as in a test.
 NOT_READY = "readiness"
@@ -117,6 +130,7 @@ NOT_READY = "readiness"
 @pytest.mark.parametrize("text", NONSENSE, ids=lambda text: ascii(text[:12]))
 def test_no_page_fails(text: str, organisation: Organisation, owner: Person, peer: Callable[[str], Any]) -> None:
     peer("paypal")
+    peer("stripe")
     theirs = make_rows(organisation, owner)
     owner.client.raise_request_exception = False
     values = dict.fromkeys(FIELDS, text)
