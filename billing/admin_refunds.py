@@ -33,7 +33,7 @@ class RefundForm(BaseDialogForm):  # type: ignore[misc]
     def __init__(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, object_id, *args, **kwargs)
         payment = Payment.objects.filter(pk=object_id).first() if object_id else None
-        left = payment.amount - payment.refunded if payment else 0
+        left = payment.left if payment else 0
         self.initial = {"amount": f"{left:.2f}", "token": uuid4().hex}
 
 

@@ -141,6 +141,9 @@ def test_without_a_secret_nothing_is_taken(settings: Any, stripe: str) -> None:
         ("customer.updated", {"object": "customer", "id": "cus_unknown"}),
         ("setup_intent.succeeded", {"object": "setup_intent", "customer": None}),
         ("charge.succeeded", {"id": "ch_1"}),
+        ("charge.dispute.created", {"id": "du_unknown", "object": "dispute"}),
+        ("transfer.reversed", {"id": "tr_unknown", "object": "transfer"}),
+        ("account.updated", {"id": "acct_unknown", "object": "account"}),
         ("some.thing.new", {}),
     ],
 )
