@@ -1,4 +1,4 @@
-"""`{% staff_nav %}`: the pages of staff, as far as the reader's group may see them."""
+"""`{% staff_places %}`: the pages of staff, above each of them, as far as the reader's group may see them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ PAGES = (
 )
 
 
-@register.inclusion_tag("console/_staff_nav.html", takes_context=True)
-def staff_nav(context: template.Context) -> dict[str, Any]:
+@register.inclusion_tag("parts/places.html", takes_context=True)
+def staff_places(context: template.Context) -> dict[str, Any]:
+    """The present place is the one whose address the page's own begins with."""
     request = context["request"]
-    here = request.resolver_match.view_name if request.resolver_match else ""
-    shown = [page for page in PAGES if may_see(request.actor, page.app)]
-    items = [{"url": reverse(page.name), "label": page.label, "current": page.name == here} for page in shown]
-    return {"items": items}
+    links = {reverse(page.name): page.label for page in PAGES if may_see(request.actor, page.app)}
+    inside = [url for url in links if request.path.startswith(url)]
+    return {"title": _("Staff"), "links": links, "here": max(inside, key=len, default="")}
