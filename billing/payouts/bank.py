@@ -76,7 +76,7 @@ def mark_paid(payout: Payout, *, actor: Actor) -> Payout:
 def mark_returned(payout: Payout, *, reason: str, actor: Actor) -> Payout:
     """The bank has refused it, or it came back after. Raises Conflict, Invalid."""
     reason = reason.strip()
-    if not 1 <= len(reason) <= 80:
+    if not 1 <= len(reason) <= 80 or not reason.isprintable():
         message = _("Write the bank's reason, in up to 80 characters.")
         raise Invalid(message, fields={"reason": [message]})
     return _mark(payout, "returned", reason, actor)

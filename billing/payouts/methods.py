@@ -77,7 +77,7 @@ def add_bank(organisation: Organisation, *, holder: str, iban: str, bic: str, ac
     _require(Kind.BANK, actor)
     holder = " ".join(holder.split())
     wrong = {}
-    if not 2 <= len(holder) <= LONGEST_NAME:
+    if not 2 <= len(holder) <= LONGEST_NAME or not holder.isprintable():
         wrong["holder"] = [_("Write the name of the account's holder, in up to 140 characters.")]
     elif len(latin(holder)) < len(holder) // 2:
         wrong["holder"] = [_("Write it in Latin letters, as your bank does.")]

@@ -115,7 +115,7 @@ def verify_identity(organisation: Organisation, *, by: str, actor: Actor) -> Non
 def hold(profile: PayeeProfile, *, reason: str, actor: Actor) -> None:
     """Stop what has not left yet, with a reason that the owner reads; without one, let it go on."""
     reason = reason.strip()
-    if len(reason) > 200:
+    if len(reason) > 200 or not reason.isprintable():
         message = _("At most 200 characters.")
         raise Invalid(message, fields={"reason": [message]})
     profile = _lock(profile.organisation)
@@ -131,7 +131,7 @@ def _lock(organisation: Organisation) -> PayeeProfile:
 
 def _check(legal_name: str, country: str, tax_form: str) -> None:
     wrong = {}
-    if not 2 <= len(legal_name) <= LONGEST_NAME:
+    if not 2 <= len(legal_name) <= LONGEST_NAME or not legal_name.isprintable():
         wrong["legal_name"] = [_("Write your legal name, in up to 140 characters.")]
     if country not in COUNTRIES:
         wrong["country"] = [_("Choose a country from the list.")]

@@ -171,8 +171,9 @@ def test_staff_approve_export_and_mark(owner: Person, organisation: Organisation
     download = staff.client.get(f"{STAFF}bank-file/{file.public_id}.xml")
     assert download["Content-Type"] == "application/xml"
     assert payout.public_id.replace("_", "-") in shown(download)
-    answer = staff.client.post(f"{STAFF}{payout.public_id}/returned/", {"reason": ""}, follow=True)
-    assert "in up to 80 characters" in shown(answer)
+    for wrong in ("", "\x00", "x" * 81):
+        answer = staff.client.post(f"{STAFF}{payout.public_id}/returned/", {"reason": wrong}, follow=True)
+        assert "in up to 80 characters" in shown(answer)
     staff.client.post(f"{STAFF}{payout.public_id}/paid/")
     payout.refresh_from_db()
     assert payout.status == "paid"

@@ -50,6 +50,7 @@ def test_a_bank_account_is_sealed(owner: Person, organisation: Organisation, mai
         ({"bic": "COBA"}, "bic"),
         ({"bic": "BNPAFRPP"}, "bic"),
         ({"holder": " "}, "holder"),
+        ({"holder": "Andes\x00Vision"}, "holder"),
         ({"holder": "安第斯视觉"}, "holder"),
         ({"holder": "x" * 141}, "holder"),
     ],
@@ -138,7 +139,13 @@ def test_stripe_does_not_pay_there(owner: Person, organisation: Organisation, st
 
 def test_who_states_who_is_paid(owner: Person, organisation: Organisation) -> None:
     given = {"legal_name": "Andes Vision", "country": "EC", "tax_form": "w8ben", "pays_weekly": False}
-    for wrong in ({"legal_name": ""}, {"country": "XX"}, {"tax_form": "none"}, {"tax_form": "w2"}):
+    for wrong in (
+        {"legal_name": ""},
+        {"legal_name": "a\x00b"},
+        {"country": "XX"},
+        {"tax_form": "none"},
+        {"tax_form": "w2"},
+    ):
         with pytest.raises(Invalid) as refusal:
             payees.change(organisation, **{**given, **wrong}, actor=owner.actor)  # type: ignore[arg-type]
         assert list(refusal.value.fields) == list(wrong)
