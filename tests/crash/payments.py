@@ -165,7 +165,7 @@ class Notification(Flow):
         person, facts = customer()
         payment = begun_at_bank(person)
         answer_bank(payment.approve_url)
-        about = {"id": payment.order_ref, "object": "payment_intent"}
+        about = {"id": payment.order_ref, "object": "payment_intent", "metadata": {"payment": payment.public_id}}
         body = {"id": f"evt_{uuid4().hex}", "object": "event", "type": "payment_intent.succeeded"}
         raw = json.dumps({**body, "data": {"object": about}})
         secret = settings.STRIPE_WEBHOOK_SECRET
