@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
-from billing.disputes.claims import Claim, Record, Subject
+from billing.disputes.claims import Claim, Record, Subject, written
 from catalyst.models import Failover, NodePod
 
 
@@ -28,9 +27,9 @@ def _node(row: NodePod) -> dict[str, Any]:
         "reason": row.reason,
         "restarts": row.restarts,
         "exit_code": row.exit_code,
-        "started": _text(row.started_at),
-        "changed": _text(row.changed_at),
-        "last_beat": _text(row.node.last_beat_at),
+        "started": written(row.started_at),
+        "changed": written(row.changed_at),
+        "last_beat": written(row.node.last_beat_at),
         "node_status": row.node.status,
     }
 
@@ -41,12 +40,8 @@ def _move(move: Failover) -> dict[str, Any]:
         "from_epoch": move.from_epoch,
         "to_epoch": move.to_epoch,
         "from_node": move.from_node.name if move.from_node else "",
-        "last_seen": _text(move.last_seen_at),
-        "detected": _text(move.detected_at),
-        "resumed": _text(move.resumed_at),
+        "last_seen": written(move.last_seen_at),
+        "detected": written(move.detected_at),
+        "resumed": written(move.resumed_at),
         "false_alarm": move.false_alarm,
     }
-
-
-def _text(moment: datetime | None) -> str:
-    return moment.isoformat() if moment else ""

@@ -14,7 +14,7 @@ from accounts.actor import Actor
 from accounts.models import Organisation
 from accounts.roles import Permission
 from billing.accounts import Kind, account_of, wallet_of
-from billing.disputes.claims import Claim, Record, Subject, disputed_until
+from billing.disputes.claims import Claim, Record, Subject, disputed_until, written
 from billing.ledger import MOVING
 from billing.models import Transfer
 from pods.access import get_pod
@@ -69,7 +69,7 @@ def records_of(subject: Subject, claim: Claim) -> Iterable[Record]:
     events = PodEvent.objects.filter(pod=pod, epoch__in=epochs, at__range=window).order_by("-id")[:EVENTS]
     yield Record("events", [_event(event) for event in reversed(events)])
     lines = LogLine.objects.filter(pod=pod, epoch__in=epochs, at__range=window).order_by("-at", "-id")[:LOG_LINES]
-    rows = [{"at": line.at.isoformat(), "epoch": line.epoch, "text": line.text} for line in reversed(lines)]
+    rows = [{"at": written(line.at), "epoch": line.epoch, "text": line.text} for line in reversed(lines)]
     yield Record("log", rows, private=True)
 
 
@@ -78,21 +78,21 @@ def _usage(place: Placement, window: tuple[datetime, datetime]) -> dict[str, Any
     sums = rows.aggregate(seconds=Sum("seconds"), amount=Sum("amount"), first=Min("started_at"), last=Max("ended_at"))
     return {
         "epoch": place.epoch,
-        "from": sums["first"].isoformat(),
-        "until": sums["last"].isoformat(),
+        "from": written(sums["first"]),
+        "until": written(sums["last"]),
         "seconds": sums["seconds"],
         "amount": f"{sums['amount']:f}",
         "currency": place.currency,
         "price_per_hour": f"{place.price_per_hour:f}",
-        "last_seen": place.seen_at.isoformat() if place.seen_at else "",
-        "ended": place.ended_at.isoformat() if place.ended_at else "",
+        "last_seen": written(place.seen_at),
+        "ended": written(place.ended_at),
         "error": place.error,
     }
 
 
 def _event(event: PodEvent) -> dict[str, Any]:
     return {
-        "at": event.at.isoformat(),
+        "at": written(event.at),
         "epoch": event.epoch,
         "kind": event.kind,
         "status": event.new_status,

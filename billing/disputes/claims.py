@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -81,6 +81,11 @@ def pick(subject: Subject, owner: str) -> Claim:
         message = _("Name one of the owners whom it ran at: %s.") % names
         raise Invalid(message, fields={"owner": [message]})
     return found[0]
+
+
+def written(moment: datetime | None) -> str:
+    """A time in a record, to the second; empty when there is none."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
 
 
 def records_of(subject: Subject, claim: Claim) -> list[Record]:
