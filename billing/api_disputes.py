@@ -169,7 +169,7 @@ def read_claims(request: Request, pod_id: str) -> dict[str, Any]:
 def open_dispute(request: Request, body: OpenIn) -> tuple[int, dict[str, Any]]:
     """Dispute what was paid to the owner of a machine for a pod. The owner has 7 days to answer."""
     limit_rate(f"organisation:{request.actor.organisation_id}", "disputes.open", per_minute=10)
-    key = f"api-{request.headers['Idempotency-Key']}"[:120]
+    key = request.headers["Idempotency-Key"]
     dispute = opening.open_dispute(actor=request.actor, **body.dict(), idempotency_key=key)
     return 201, show_dispute(dispute, "renter")
 

@@ -11,10 +11,11 @@ from django.contrib.auth.models import Group
 
 from accounts.models import Organisation
 from billing.models import Dispute
+from catalyst.models import Failover, Node, NodePod
 from lib.clock import now
 from pods.models import LogLine, PodEvent
 from tests.billing.disputing import dispute_it, rent
-from tests.people import Person, join, make_user
+from tests.people import Person, join, make_organisation, make_user
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,28 @@ def test_records(owner: Person, organisation: Organisation, machine_owner: Perso
     assert "secret loss" in html(owner, address)
     assert "secret loss" not in html(machine_owner, address)
     assert "secret loss" in html(finance("one@gpubroker.example"), f"/staff/disputes/{dispute.public_id}/")
+
+
+def test_records_of_nodes(owner: Person, organisation: Organisation, operator: Organisation) -> None:
+    """Of the owner's nodes; nothing of the machines of others."""
+    pod = rent(organisation, operator, ["1"])
+    elsewhere = make_organisation("Other machines")
+    for number, organisation_ in enumerate((operator, elsewhere)):
+        node = Node.objects.create(organisation=organisation_, name=f"node-{number}", last_beat_at=now())
+        NodePod.objects.create(node=node, pod=pod, epoch=number + 1, slot=0, placement_key=f"k{number}", state="gone")
+        Failover.objects.create(
+            pod=pod, from_epoch=number + 1, to_epoch=number + 2, from_node=node, cause="silent", last_seen_at=now()
+        )
+    dispute = dispute_it(owner, pod)
+    [node_row] = dispute.records.get(name="nodes").rows
+    [move] = dispute.records.get(name="failovers").rows
+    assert (node_row["node"], node_row["state"], move["from_node"], move["cause"]) == (
+        "node-0",
+        "gone",
+        "node-0",
+        "silent",
+    )
+    assert node_row["last_beat"].endswith(" UTC")
 
 
 def test_by_the_api(owner: Person, organisation: Organisation, machine_owner: Person, operator: Organisation) -> None:
