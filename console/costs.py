@@ -70,7 +70,13 @@ def costs() -> Costs:
     for day, services in bill.months.items():
         if day in months:
             months[day].aws = sum(services.values(), ZERO)
-    return Costs(list(months.values()), owed_now(), bill)
+    return Costs(_without_beginning(list(months.values())), owed_now(), bill)
+
+
+def _without_beginning(months: list[Month]) -> list[Month]:
+    """Newest first; the months before there was anything are left out, this one never is."""
+    used = [number for number, month in enumerate(months) if month.billed or month.aws]
+    return months[: max(used, default=0) + 1]
 
 
 def owed_now() -> dict[str, Decimal]:

@@ -16,6 +16,7 @@ from django_stubs_ext import StrOrPromise
 
 from accounts.models import Organisation
 from billing.models import Chargeback, Deposit, Payment, Payout, Refund, Transfer, Withdrawal
+from billing.payments.services import NAMES
 from billing.states import ChargebackStatus, DepositStatus, PaymentStatus, PayoutStatus, RefundStatus, WithdrawalStatus
 from lib.errors import Invalid, NotFound
 from lib.ids import decode_id
@@ -161,7 +162,7 @@ def _as_listed(name: str, row: Any) -> Transaction:
         id=row.public_id,
         kind=name,
         name=kind.name,
-        service=getattr(row, kind.service) if kind.service else f"{USDC} {row.chain}",
+        service=_service_of(kind, row),
         status=row.status,
         word=row.get_status_display(),
         organisation=owner,
@@ -170,6 +171,14 @@ def _as_listed(name: str, row: Any) -> Transaction:
         at=getattr(row, kind.at),
         row=row,
     )
+
+
+def _service_of(kind: Kind, row: Any) -> str:
+    """As people read it."""
+    if not kind.service:
+        return f"USDC {row.chain}"
+    slug = getattr(row, kind.service)
+    return NAMES.get(slug) or (slug.upper() if slug == USDC else slug)
 
 
 def _midnight(day: date) -> datetime:

@@ -231,8 +231,7 @@ def test_whose_the_money_is(finance: Person, organisation: Organisation, operato
         assert fact in page
     body = finance.api("get", "admin/costs").json()
     assert body["owed_to_providers"] == [{"provider": "runpod", "amount": {"amount": "30.000000", "currency": "USD"}}]
-    assert len(body["months"]) == 12
-    first = body["months"][0]
+    (first,) = body["months"]
     assert (first["month"], first["margin"]["amount"], first["aws"]) == (f"{now():%Y-%m}", "1.500000", None)
     assert "not configured" in body["aws_problem"]
 
