@@ -214,13 +214,15 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class NewPayout:
-    """Money of ours for an owner. `reference` is our payout; `destination`, what the service knows the owner by."""
+    """Money of ours for an owner. `reference` is our payout; `destination`, what the service knows the owner by;
+    `first_asked`, when it was asked for the first time, should it have been."""
 
     reference: str
     destination: str
     amount: Decimal
     currency: str
     note: str
+    first_asked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

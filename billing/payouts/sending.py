@@ -175,6 +175,7 @@ def _ask(service: PayoutService, payout: Payout) -> RemotePayout:
             amount=payout.amount,
             currency=payout.currency,
             note=f"GPUBroker {payout.public_id}",
+            first_asked=payout.sent_at,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ import requests
 from billing.payments.base import Gone, NewPayout, PayoutService, Refused, ServiceDown
 from billing.payments.paypal.webhook import payout_of
 from billing.payments.services import NotConfigured, payouts, service
+from lib.clock import now
 from tests.billing.money import faulty
 
 OWNER = "owner@example.com"
@@ -61,6 +63,13 @@ def test_a_lost_answer_is_found_again(remote: PayoutService, paypal: str) -> Non
     assert remote.send_payout(wanted).state == "paid"
     with faulty(paypal, "http_500", PAYOUTS), pytest.raises(ServiceDown):
         remote.send_payout(new_payout())
+
+
+def test_what_paypal_may_have_forgotten_is_not_asked_for_again(remote: PayoutService) -> None:
+    wanted = replace(new_payout(), first_asked=now() - timedelta(days=28))
+    assert remote.send_payout(wanted).state == "pending"
+    with pytest.raises(ServiceDown):
+        remote.send_payout(replace(new_payout(), first_asked=now() - timedelta(days=30)))
 
 
 def test_another_payout_under_the_same_reference_is_never_taken_for_ours(remote: PayoutService) -> None:

@@ -1,22 +1,25 @@
 """PayPal's payouts in the words of `payments/base.py`: each is a batch of one, so that a failure touches one owner.
 
 PayPal pays a `sender_batch_id`, which is our reference, once in 30 days: the same one again is refused with the address
-of the first, which is how a lost answer is found. A payout that has no answer for longer is for a person to look at.
+of the first, which is how a lost answer is found. What has no answer for longer is not asked for again: a person looks.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from billing.payments.base import NewPayout, PayoutState, RemotePayout, ServiceDown
 from billing.payments.paypal.client import PayPalApi, PayPalError, read_sum, understand
+from lib.clock import now
 from lib.money import round_for_payment
 
 PAYOUTS = "v1/payments/payouts"
 SUBJECT = "GPUBroker has paid you"
 LONGEST_NOTE = 1000
+REMEMBERED = timedelta(days=29)  # a day less than PayPal's thirty
 # `UNCLAIMED`: it waits for the owner to open an account, and comes back after 30 days.
 STATE: dict[str, PayoutState] = {
     "PENDING": "pending",
@@ -44,6 +47,8 @@ class PayPalPayouts:
         return understand(lambda: _read(self._ask(ref)))
 
     def _send(self, payout: NewPayout) -> RemotePayout:
+        if payout.first_asked is not None and payout.first_asked < now() - REMEMBERED:
+            raise ServiceDown("PayPal no longer knows whether it has paid this: look for it there")
         try:
             made = self._api.tell(PAYOUTS, _body(payout), request_id=f"payout-{payout.reference}")
         except PayPalError as error:
