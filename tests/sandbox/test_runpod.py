@@ -182,6 +182,39 @@ class TestPod:
         assert bill["records"][0]["podId"] == id
         assert bill == {**runpod.get("/v2/billing/pods", params={"podId": id}).json(), "metadata": bill["metadata"]}
 
+    def test_bills_by_day(self, runpod: RunningPeer) -> None:
+        id = deploy(runpod)["id"]
+        for day, usd in (("2026-06-01", "1.5"), ("2026-06-02", "0.25"), ("2026-06-03", "4")):
+            assert runpod.post(f"/sandbox/instances/{id}/charge", json={"day": day, "usd": usd}).status_code == 200
+        # Not whole days are widened to whole ones; the end is not included.
+        span = {"startTime": "2026-06-01T10:00:00Z", "endTime": "2026-06-02T10:00:00Z", "podId": id}
+        bill = runpod.get("/v2/billing/pods", params=span).json()
+        assert [(row["startTime"], row["totalAmount"]) for row in bill["records"]] == [
+            ("2026-06-01T00:00:00Z", 1.5),
+            ("2026-06-02T00:00:00Z", 0.25),
+        ]
+        assert (bill["metadata"]["recordCount"], bill["metadata"]["totals"]["totalAmount"]) == (2, 1.75)
+        assert (
+            runpod.get("/v2/billing/pods", params={"lastN": "1", "podId": id}).json()["metadata"]["uniquePodCount"] <= 1
+        )
+
+    @pytest.mark.parametrize(
+        ("asked", "status"),
+        [
+            ({"lastN": "0"}, 422),
+            ({"startTime": "yesterday"}, 422),
+            ({"lastN": "3", "startTime": "2026-06-01T00:00:00Z"}, 400),
+            ({"bucketSize": "hour"}, 400),
+        ],
+    )
+    def test_bills_of_nonsense_are_refused(self, runpod: RunningPeer, asked: dict[str, str], status: int) -> None:
+        assert runpod.get("/v2/billing/pods", params=asked).status_code == status
+
+    @pytest.mark.parametrize("body", [{}, {"day": "soon", "usd": "1"}, {"day": "2026-06-01", "usd": "NaN"}])
+    def test_only_sums_are_charged(self, runpod: RunningPeer, body: dict[str, str]) -> None:
+        id = deploy(runpod)["id"]
+        assert runpod.post(f"/sandbox/instances/{id}/charge", json=body).status_code in {400, 404}
+
 
 class TestLogs:
     def test_stream_and_resume(self, own_peer: Callable[..., RunningPeer]) -> None:

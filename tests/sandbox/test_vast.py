@@ -253,6 +253,24 @@ class TestMoney:
         assert row["source"] == f"instance-{id}"
         assert row["amount"] == pytest.approx(sum(item["amount"] for item in row["items"]), abs=1e-6)
 
+    def test_charges_come_by_pages_and_days(self, own_peer: Callable[..., RunningPeer]) -> None:
+        vast = own_peer("vast")
+        ids = [rent(vast) for _number in range(3)]
+        for id in ids:
+            charge = {"day": "2026-06-01", "usd": f"{id % 7 + 1}"}
+            assert vast.post(f"/sandbox/instances/{id}/charge", json=charge).status_code == 200
+        june = {"day": {"gte": 1_780_272_000, "lte": 1_780_358_399}}  # the first of June 2026
+        asked: dict[str, Any] = {"select_filters": json.dumps(june), "limit": 2}
+        first = vast.get("/api/v0/charges/", params=asked).json()
+        second = vast.get("/api/v0/charges/", params={**asked, "after_token": first["next_token"]}).json()
+        assert (first["count"], first["total"], second["count"], second["next_token"]) == (2, 3, 1, None)
+        rows = first["results"] + second["results"]
+        assert {row["source"]: row["amount"] for row in rows} == {f"instance-{id}": id % 7 + 1 for id in ids}
+        volumes = {"select_filters": json.dumps({**june, "type": {"in": ["volume"]}})}
+        assert vast.get("/api/v0/charges/", params=volumes).json()["results"] == []
+        for wrong in ({"select_filters": "{}"}, {**asked, "after_token": "x"}, {"select_filters": "x"}):
+            assert vast.get("/api/v0/charges/", params=wrong).status_code == 400
+
     def test_instances_and_their_costs_survive_a_restart(self, own_peer: Callable[..., RunningPeer]) -> None:
         first = own_peer("vast", "--boot-s", "0.1")
         id = rent(first, label="kept")
