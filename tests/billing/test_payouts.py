@@ -58,6 +58,13 @@ def test_a_week_is_held_back(owner: Person, organisation: Organisation) -> None:
     assert free_from(organisation) is None
 
 
+def test_available_is_one_query(organisation: Organisation, django_assert_num_queries: Any) -> None:
+    """So that its figures are of one moment."""
+    earn(organisation)
+    with django_assert_num_queries(1):
+        assert earnings_of(organisation).available == 85
+
+
 def test_less_than_a_cent_stays(owner: Person, organisation: Organisation) -> None:
     assert earn(organisation, "0.999999") == Decimal("0.849999")
     assert available(owner) == Decimal("0.84")
