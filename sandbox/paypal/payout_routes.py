@@ -59,8 +59,12 @@ class PayoutRoutes:
         return Json(self._shown(returned))
 
     async def decide(self, request: Request) -> Response:
-        """`{"receiver", "outcome"}`: what becomes of payouts to somebody from now on."""
+        """`{"receiver", "outcome"}`: what becomes of payouts to somebody from now on; `{"say_where": false}`: a repetition
+        is refused without a link to the first one, as some were at PayPal."""
         knob = await read_object(request, bad=BAD_KNOB)
+        if isinstance(knob.get("say_where"), bool):
+            self._store.set_value("payouts_say_where", knob["say_where"])
+            return Json({"say_where": knob["say_where"]})
         receiver, outcome = knob.get("receiver"), knob.get("outcome")
         known = [*payouts.OUTCOMES, payouts.DENIED]
         if not isinstance(receiver, str) or outcome not in known:

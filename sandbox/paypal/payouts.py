@@ -113,7 +113,7 @@ def _check_new(store: Store, header: dict[str, Any], url: str) -> None:
                 "User business error.",
                 "Batch with given sender_batch_id already exists",
                 field="SENDER_BATCH_ID",
-                batch=f"{url}/v1/payments/payouts/{batch['id']}",
+                batch=f"{url}/v1/payments/payouts/{batch['id']}" if store.value("payouts_say_where", True) else "",
             )
 
 

@@ -65,6 +65,19 @@ def test_a_lost_answer_is_found_again(remote: PayoutService, paypal: str) -> Non
         remote.send_payout(new_payout())
 
 
+def test_a_repetition_of_which_paypal_says_no_more_is_not_taken_for_a_refusal(
+    remote: PayoutService, paypal: str
+) -> None:
+    """Refused, its money would be the owner's again; and it may have been paid."""
+    wanted = new_payout()
+    remote.send_payout(wanted)
+    assert requests.post(f"{paypal}/sandbox/payouts", json={"say_where": False}, timeout=5).ok
+    with pytest.raises(ServiceDown):
+        remote.send_payout(wanted)
+    assert requests.post(f"{paypal}/sandbox/payouts", json={"say_where": True}, timeout=5).ok
+    assert remote.send_payout(wanted).state == "paid"
+
+
 def test_what_paypal_may_have_forgotten_is_not_asked_for_again(remote: PayoutService) -> None:
     wanted = replace(new_payout(), first_asked=now() - timedelta(days=28))
     assert remote.send_payout(wanted).state == "pending"

@@ -24,13 +24,16 @@ MAX_BYTES = 512 * 1024
 
 
 class PayPalError(Exception):
-    """PayPal has refused a call. `issue` is its name for the reason, such as ORDER_NOT_APPROVED; `about`, the addresses
-    of what stands in the way."""
+    """PayPal has refused a call. `issue` is its name for the reason, such as ORDER_NOT_APPROVED, and `name` that of the
+    kind of error; `about`, the addresses of what stands in the way."""
 
-    def __init__(self, status: int, issue: str, debug_id: str = "", about: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, status: int, issue: str, debug_id: str = "", *, name: str = "", about: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(f"PayPal answered {status} {issue} (debug id {debug_id or 'none'})")
         self.status = status
         self.issue = issue
+        self.name = name
         self.about = about
 
 
@@ -93,7 +96,8 @@ def _as_error(answer: http.Answer) -> PayPalError:
         detail = (body.get("details") or [{}])[0]
         issue = detail.get("issue") or body.get("name") or body.get("error") or ""
         about = tuple(str(entry["href"]) for entry in [*(detail.get("link") or []), *(body.get("links") or [])])
-        return PayPalError(answer.status, str(issue)[:64], str(body.get("debug_id", ""))[:32], about)
+        name, debug_id = str(body.get("name", ""))[:64], str(body.get("debug_id", ""))[:32]
+        return PayPalError(answer.status, str(issue)[:64], debug_id, name=name, about=about)
     except (ValueError, AttributeError, LookupError, TypeError):
         return PayPalError(answer.status, "")
 

@@ -17,6 +17,7 @@ from lib.clock import now
 from lib.money import round_for_payment
 
 PAYOUTS = "v1/payments/payouts"
+DUPLICATE = "USER_BUSINESS_ERROR"
 SUBJECT = "GPUBroker has paid you"
 LONGEST_NOTE = 1000
 REMEMBERED = timedelta(days=29)  # a day less than PayPal's thirty
@@ -53,6 +54,8 @@ class PayPalPayouts:
             made = self._api.tell(PAYOUTS, _body(payout), request_id=f"payout-{payout.reference}")
         except PayPalError as error:
             ref = _first_batch(error)
+            if not ref and error.name == DUPLICATE:
+                raise ServiceDown("PayPal has this payout, and does not say where") from error
             if not ref:
                 raise
             return _same(payout, self._ask(ref))
