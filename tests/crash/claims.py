@@ -140,7 +140,8 @@ class TakenBack(Flow):
     def check(self, facts: Facts) -> None:
         organisation = organisation_of(facts)
         row = Chargeback.objects.get(payment__organisation=organisation)
-        assert (row.status, row.withdrawn, row.returned) == (ChargebackStatus.WON, 25, 25)
+        assert row.status == ChargebackStatus.WON
+        assert [row.withdrawn, row.returned] == [25, 25]
         assert wallet.balance(organisation, "USD").available == 25
         assert owed(organisation) == 0
         assert len(charges_of(organisation)) == 1

@@ -20,7 +20,7 @@ def begin(facts: Facts, key: str = "") -> None:
 
 
 class SomePlan(Flow):
-    peers: Any = ("stripe",)
+    peers = ("stripe",)
     plan: str
     sums: tuple[int, ...]  # which Stripe has taken in the end, in dollars
 
