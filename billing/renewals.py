@@ -30,9 +30,9 @@ from lib.errors import Conflict, Invalid
 log = logging.getLogger(__name__)
 # Between the look at a preview and the yes to it.
 LONGEST_THOUGHT = timedelta(minutes=15)
-# How long a subscription may be on its way to Stripe, before another one is begun.
+# How long a subscription may be on its way to the service, before another one is begun.
 BEING_BEGUN = timedelta(minutes=2)
-# Stripe's names for why somebody leaves: https://docs.stripe.com/api/subscriptions/update
+# As Stripe names why somebody leaves: https://docs.stripe.com/api/subscriptions/update
 REASONS = ("too_expensive", "missing_features", "unused", "switched_service", "low_quality", "too_complex", "other")
 
 
