@@ -60,7 +60,7 @@ def _claim() -> list[Payment]:
         Q(checked_at=None)
         | Q(checked_at__lt=moment - SELDOM)
         | Q(checked_at__lt=moment - OFTEN, created_at__gt=moment - FRESH)
-        | Q(checked_at__lt=moment - OFTEN, status=PaymentStatus.APPROVED)
+        | Q(checked_at__lt=moment - OFTEN, created_at__gt=moment - LONGEST_OPEN, status=PaymentStatus.APPROVED)
     )
     statuses = [PaymentStatus.NEW, PaymentStatus.CREATED, PaymentStatus.APPROVED]
     # A payment that is being started has no order for a moment.
@@ -83,7 +83,8 @@ def _bring_up(payment: Payment) -> None:
             switch_payment(payment, PaymentStatus.CANCELLED, reason="never_started")
         return
     payment = checkout.complete(payment.pk)
-    if old:
+    # What the customer has approved may take the payer's bank days: the service says how it ends.
+    if old and payment.status == PaymentStatus.CREATED:
         checkout.give_up(payment, "expired")
 
 

@@ -103,7 +103,7 @@ def _schemas_below(base: type[Schema]) -> Iterator[type[Schema]]:
 @pytest.fixture(scope="module")
 def world(django_db_setup: None, django_db_blocker: Any, peer: Callable[[str], Any]) -> Iterator[World]:
     """One set of rows for all operations; each example is undone, and at the end everything is."""
-    for slug in ("paypal", "vast", "runpod", "lambda_labs", "akash", "chain"):
+    for slug in ("paypal", "stripe", "vast", "runpod", "lambda_labs", "akash", "chain"):
         peer(slug)
     with django_db_blocker.unblock():
         with undone():

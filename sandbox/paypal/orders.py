@@ -23,6 +23,7 @@ PAYER: Document = {
     "payer_id": PAYER_ID,
     "address": {"country_code": "US"},
 }
+CAPTURES_WAIT = "captures_wait"  # set while captures are for the payer's bank to allow
 MERCHANT = {"email_address": "sandbox-merchant@example.com", "merchant_id": "SANDB2XSH2P22"}
 
 
@@ -169,6 +170,8 @@ def capture(store: Store, order: Document, url: str) -> Document:
     units = []
     for unit in order["purchase_units"]:
         made = _make_capture(order, unit, url)
+        if store.value(CAPTURES_WAIT):
+            made |= {"status": "PENDING", "status_details": {"reason": "ECHECK"}}
         store.put("capture", made["id"], made)
         units.append({**unit, "payments": {"captures": [_without_order(made)]}})
     completed = {
@@ -180,6 +183,18 @@ def capture(store: Store, order: Document, url: str) -> Document:
     }
     store.put("order", order["id"], completed)
     return completed
+
+
+def settle(store: Store, capture: Document, status: str) -> Document:
+    """The payer's bank has answered: a pending capture is paid or declined, here and in its order."""
+    settled = {name: value for name, value in capture.items() if name != "status_details"} | {"status": status}
+    store.put("capture", capture["id"], settled)
+    order = find(store, capture["supplementary_data"]["related_ids"]["order_id"])
+    for unit in order["purchase_units"]:
+        shown = unit["payments"]["captures"]
+        unit["payments"]["captures"] = [_without_order(settled) if row["id"] == capture["id"] else row for row in shown]
+    store.put("order", order["id"], order)
+    return settled
 
 
 def _make_capture(order: Document, unit: Document, url: str) -> Document:

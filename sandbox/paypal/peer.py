@@ -67,6 +67,8 @@ class PaypalPeer(Peer):
             Route("/checkoutnow", self.payer_answers, methods=["POST"]),
             Route("/sandbox/webhooks", local(self.show_webhooks), methods=["GET"]),
             Route("/sandbox/webhooks", local(self.set_webhooks), methods=["POST"]),
+            Route("/sandbox/captures", local(self.set_captures), methods=["POST"]),
+            Route("/sandbox/captures/{id}/settle", local(self.settle_capture), methods=["POST"]),
             Route("/sandbox/captures/{id}/return", local(self.return_capture), methods=["POST"]),
             *self._payouts.knobs(),
             *self._subscriptions.others(),
@@ -169,7 +171,8 @@ class PaypalPeer(Peer):
         completed = orders.capture(self.store, order, self.options.url)
         for unit in completed["purchase_units"]:
             for shown in unit["payments"]["captures"]:
-                self._webhooks.publish("PAYMENT.CAPTURE.COMPLETED", payments.find_capture(self.store, shown["id"]))
+                capture = payments.find_capture(self.store, shown["id"])
+                self._webhooks.publish(f"PAYMENT.CAPTURE.{capture['status']}", capture)
         return completed
 
     async def show_capture(self, request: Request) -> Response:
@@ -195,6 +198,25 @@ class PaypalPeer(Peer):
         made = payments.refund(self.store, capture, body, self.options.url)
         self._webhooks.publish(event_type, made)
         return made
+
+    async def set_captures(self, request: Request) -> Response:
+        """`{"pending"}`: whether captures wait for the payer's bank from now on."""
+        body = await read_object(request, bad=BAD_KNOB)
+        self.store.set_value(orders.CAPTURES_WAIT, bool(body.get("pending")))
+        return Json(body)
+
+    async def settle_capture(self, request: Request) -> Response:
+        """`{"paid"}`: what the payer's bank says of a pending one."""
+        body = await read_object(request, bad=BAD_KNOB)
+        try:
+            with self.store.together():
+                capture = payments.find_capture(self.store, request.path_params["id"])
+                settled = orders.settle(self.store, capture, "COMPLETED" if body.get("paid") else "DECLINED")
+                kind = "COMPLETED" if settled["status"] == "COMPLETED" else "DENIED"
+                self._webhooks.publish(f"PAYMENT.CAPTURE.{kind}", settled)
+                return Json(settled)
+        except Problem as problem:
+            return problem.answer()
 
     async def return_capture(self, request: Request) -> Response:
         """Money goes back without a word of ours: `{"amount"?, "reversed"?}`, by hand at PayPal or by the payer's bank."""

@@ -16,6 +16,8 @@ from sandbox.workload import rfc3339
 SUMMARIES = {
     "CHECKOUT.ORDER.APPROVED": ("checkout-order", "An order has been approved by buyer"),
     "PAYMENT.CAPTURE.COMPLETED": ("capture", "Payment completed"),
+    "PAYMENT.CAPTURE.PENDING": ("capture", "Payment pending"),
+    "PAYMENT.CAPTURE.DENIED": ("capture", "Payment denied"),
     "PAYMENT.CAPTURE.REFUNDED": ("refund", "A payment capture was refunded"),
     "PAYMENT.CAPTURE.REVERSED": ("refund", "A payment capture was reversed"),
     "PAYMENT.PAYOUTS-ITEM.SUCCEEDED": ("payouts_item", "A payout item has succeeded"),

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+import requests
 from django.core import mail
 from django.db import connections
 
@@ -279,6 +280,29 @@ def test_the_reconciler_finds_who_never_came_back(owner: Person, paypal: str) ->
     forgotten.refresh_from_db()
     assert (payment.status, forgotten.status) == (PaymentStatus.CAPTURED, PaymentStatus.CANCELLED)
     assert usd(owner.organisation) == 25
+
+
+@pytest.mark.parametrize(("paid", "status"), [(True, "captured"), (False, "failed")])
+def test_a_bank_that_takes_days(owner: Person, paypal: str, paid: bool, status: str) -> None:
+    """Approved, and pending at PayPal: an electronic cheque. It is waited for, however long it takes."""
+    knob = f"{paypal}/sandbox/captures"
+    payment = start(owner)
+    approve(payment.approve_url)
+    requests.post(knob, json={"pending": True}, timeout=5).raise_for_status()
+    try:
+        assert checkout.complete(payment.pk).status == PaymentStatus.APPROVED
+    finally:
+        requests.post(knob, json={"pending": False}, timeout=5).raise_for_status()
+    age(payment, timedelta(days=6))
+    assert reconcile.reconcile_payments() == 1
+    payment.refresh_from_db()
+    assert (payment.status, usd(owner.organisation)) == (PaymentStatus.APPROVED, 0)
+    capture = service("paypal").fetch(payment.order_ref).captures[0].ref
+    requests.post(f"{knob}/{capture}/settle", json={"paid": paid}, timeout=5).raise_for_status()
+    age(payment, timedelta(days=7))
+    assert reconcile.reconcile_payments() == 1
+    payment.refresh_from_db()
+    assert (payment.status, usd(owner.organisation)) == (status, 25 if paid else 0)
 
 
 def test_an_order_that_paypal_forgot_is_cancelled(owner: Person, paypal: str) -> None:
