@@ -57,6 +57,8 @@ def _configure() -> None:
         "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("tests")
+    # Each test client is a server that has just started: it looks for a file when it is asked for one, not for all before.
+    settings.WHITENOISE_AUTOREFRESH = True
     # The real hash takes 0.2 s of processor time on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -31,6 +31,7 @@ def main() -> None:
     django.setup()
     _load()
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "testserver"]  # how the test client calls us
+    settings.WHITENOISE_AUTOREFRESH = True  # as in tests/conftest.py
     gc.freeze()
     print("ready", flush=True)
     for line in sys.stdin:
@@ -49,7 +50,7 @@ def _load() -> None:
     for module in LOADED_LATE:
         importlib.import_module(module)
     reverse("billing:home")  # loads the routes
-    Client().handler.load_middleware()
+    Client().handler.load_middleware()  # and what middleware imports
 
 
 def _live(job: dict[str, Any]) -> NoReturn:
