@@ -9,23 +9,23 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import Redoc
 
 import accounts.api
-import billing.api
-import billing.api_chain
-import billing.api_credits
-import billing.api_disputes
-import billing.api_history
-import billing.api_invoices
-import billing.api_methods
-import billing.api_payouts
-import billing.api_referrals
-import billing.api_subscriptions
-import billing.api_top_ups
+import billing.api.chain
+import billing.api.credits
+import billing.api.disputes
+import billing.api.history
+import billing.api.invoices
+import billing.api.methods
+import billing.api.payments
+import billing.api.payouts
+import billing.api.referrals
+import billing.api.subscriptions
+import billing.api.top_ups
 import catalyst.api
-import console.api
-import console.api_chargebacks
-import console.api_disputes
-import console.api_money
-import console.api_refunds
+import console.api.chargebacks
+import console.api.disputes
+import console.api.money
+import console.api.refunds
+import console.api.staff
 import enrollment.api
 import marketplace.api
 import pods.api
@@ -79,24 +79,24 @@ ROUTES = (
     pods.api,
     pods.api_job_estimates,
     pods.api_spend_limits,
-    billing.api,
-    billing.api_chain,
-    billing.api_credits,
-    billing.api_disputes,
-    billing.api_history,
-    billing.api_invoices,
-    billing.api_methods,
-    billing.api_payouts,
-    billing.api_referrals,
-    billing.api_subscriptions,
-    billing.api_top_ups,
+    billing.api.payments,
+    billing.api.chain,
+    billing.api.credits,
+    billing.api.disputes,
+    billing.api.history,
+    billing.api.invoices,
+    billing.api.methods,
+    billing.api.payouts,
+    billing.api.referrals,
+    billing.api.subscriptions,
+    billing.api.top_ups,
     catalyst.api,
     enrollment.api,
-    console.api,
-    console.api_chargebacks,
-    console.api_disputes,
-    console.api_money,
-    console.api_refunds,
+    console.api.staff,
+    console.api.chargebacks,
+    console.api.disputes,
+    console.api.money,
+    console.api.refunds,
 )
 for module in ROUTES:
     api.add_router("", module.router)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from billing.forms import ways_to_pay
+from billing.forms.payments import ways_to_pay
 from billing.models import PaymentMethod
 from enrollment.identities import validate_cedula, validate_ruc
 from enrollment.models import IdentityKind

@@ -296,13 +296,13 @@ def test_a_bank_that_takes_days(owner: Person, paypal: str, paid: bool, status: 
     age(payment, timedelta(days=6))
     assert reconcile.reconcile_payments() == 1
     payment.refresh_from_db()
-    assert (payment.status, usd(owner.organisation)) == (PaymentStatus.APPROVED, 0)
+    assert (payment.status, usd(owner.organisation)) == (PaymentStatus.APPROVED, Decimal(0))
     capture = service("paypal").fetch(payment.order_ref).captures[0].ref
     requests.post(f"{knob}/{capture}/settle", json={"paid": paid}, timeout=5).raise_for_status()
     age(payment, timedelta(days=7))
     assert reconcile.reconcile_payments() == 1
     payment.refresh_from_db()
-    assert (payment.status, usd(owner.organisation)) == (status, 25 if paid else 0)
+    assert (payment.status, usd(owner.organisation)) == (status, Decimal(25 if paid else 0))
 
 
 def test_an_order_that_paypal_forgot_is_cancelled(owner: Person, paypal: str) -> None:

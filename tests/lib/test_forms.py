@@ -8,7 +8,7 @@ import pytest
 from django.http import QueryDict
 from django.utils import translation
 
-from billing.forms import TopUpForm
+from billing.forms.payments import TopUpForm
 from enrollment.forms import DeployForm
 from lib.forms import read_number
 from tests.people import Person

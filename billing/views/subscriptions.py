@@ -17,12 +17,12 @@ from accounts.models import Organisation
 from accounts.requests import Request
 from billing import access, dunning, payment_methods, plans, renewals
 from billing.collected import sync
-from billing.forms import ChoosePlanForm
-from billing.forms_subscriptions import CancelPlanForm, ChangePlanForm
+from billing.forms.payments import ChoosePlanForm
+from billing.forms.subscriptions import CancelPlanForm, ChangePlanForm
 from billing.models import Payment, Subscription
 from billing.payments.base import ServiceDown
 from billing.payments.services import PAYPAL
-from billing.views import go_on, to_service
+from billing.views.payments import go_on, to_service
 from lib.errors import Conflict, Invalid
 from lib.rate import limit
 

@@ -11,7 +11,7 @@ from ninja import Router, Schema
 from accounts.requests import Request
 from billing import access, invoices
 from billing.models import Invoice
-from billing.views_invoices import as_file
+from billing.views.invoices import as_file
 from lib.lists import page_of
 from lib.money import money_json
 from lib.schemas import Money

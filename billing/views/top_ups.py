@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.requests import Request
 from billing import access, auto_top_up, balance_alerts, payment_methods, wallet
-from billing.forms_top_ups import AlertForm, AutoTopUpForm
+from billing.forms.top_ups import AlertForm, AutoTopUpForm
 from billing.models import AutoTopUp, BalanceAlert
 from lib.errors import Invalid
 from lib.forms import add_refusal, read_number

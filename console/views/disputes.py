@@ -18,7 +18,7 @@ from billing.access import evidence_of
 from billing.disputes import deciding, evidence
 from billing.lifecycle import DisputeStatus
 from billing.models import Dispute
-from billing.views_disputes import about
+from billing.views.disputes import about
 from console.access import require_staff
 from lib.errors import AppError, NotFound
 from lib.ids import decode_id

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import Organisation
 from accounts.requests import Request
 from billing import access, credits, lots, wallet
-from billing.forms import HandOnForm
+from billing.forms.payments import HandOnForm
 from lib.clock import now
 from lib.errors import AppError
 from lib.rate import limit

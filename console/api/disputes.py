@@ -10,11 +10,11 @@ from pydantic import Field
 
 from accounts.access import require_person
 from accounts.requests import Request
-from billing.api_disputes import DisputeOut, DisputePage, show_dispute
+from billing.api.disputes import DisputeOut, DisputePage, show_dispute
 from billing.disputes import deciding
 from billing.models import Dispute
 from console.access import require_staff
-from console.views_disputes import find
+from console.views.disputes import find
 from lib.lists import page_of
 
 router = Router(tags=["staff"])

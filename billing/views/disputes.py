@@ -18,7 +18,7 @@ from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
 from billing.disputes import books, claims, evidence, opening
-from billing.forms_disputes import OpenForm, TextForm
+from billing.forms.disputes import OpenForm, TextForm
 from billing.lifecycle import DisputeStatus
 from billing.models import Dispute
 from lib.errors import AppError, Conflict

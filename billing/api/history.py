@@ -11,7 +11,7 @@ from pydantic import Field
 
 from accounts.requests import Request
 from billing import access, history
-from billing.views_history import as_file
+from billing.views.history import as_file
 from lib.money import money_json
 from lib.rate import limit as limit_rate
 from lib.schemas import Money

@@ -22,7 +22,7 @@ from billing import access, wallet
 from billing.chain import faucet as chain_faucet
 from billing.chain import links, nodes, withdrawals
 from billing.chain.networks import NETWORKS, Network, configured, network_of
-from billing.forms_chain import ChainForm, LinkForm, WithdrawForm
+from billing.forms.chain import ChainForm, LinkForm, WithdrawForm
 from billing.models import Deposit, Withdrawal
 from lib.errors import AppError
 from lib.rate import limit

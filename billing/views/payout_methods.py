@@ -17,11 +17,12 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import require_person
 from accounts.models import Organisation
 from accounts.requests import Request
-from billing import access, views_earnings
-from billing.forms_payouts import method_form
+from billing import access
+from billing.forms.payouts import method_form
 from billing.models import PayoutMethod
 from billing.payments.base import ServiceDown
 from billing.payouts import methods
+from billing.views import earnings
 from lib.errors import AppError
 from lib.rate import limit
 
@@ -44,7 +45,7 @@ def add(request: Request, kind: str) -> HttpResponse:
             "at": f"{made.payable_from:%Y-%m-%d %H:%M}",
         }
 
-    return views_earnings.answer(request, organisation, form, act, **{f"{kind}_form": form})
+    return earnings.answer(request, organisation, form, act, **{f"{kind}_form": form})
 
 
 @require_GET

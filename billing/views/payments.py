@@ -18,7 +18,7 @@ from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access, chargebacks, invoices, payment_methods, plans, wallet
-from billing.forms import PRESETS, PayForm, TopUpForm
+from billing.forms.payments import PRESETS, PayForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
 from billing.payments import checkout, declines

@@ -66,7 +66,7 @@ class BillingDetailsAdmin(ReadOnlyAdmin):
 
 
 @admin.register(TaxRate)
-class TaxRateAdmin(ModelAdmin):  # type: ignore[misc]
+class TaxRateAdmin(ModelAdmin):
     """A new rate is a new row with its date; those in force are never changed."""
 
     list_display = ("country", "name", "percent", "valid_from", "reason", "source")

@@ -21,7 +21,7 @@ from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
 from billing.chain import links
-from billing.forms_payouts import PayeeForm, PayoutForm, SumForm, empty_forms
+from billing.forms.payouts import PayeeForm, PayoutForm, SumForm, empty_forms
 from billing.models import Payout
 from billing.payouts import deciding, earnings, methods, payees, requesting, statements
 from lib.clock import now

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.requests import Request
 from billing import access, invoice_files, invoices
-from billing.forms_invoices import BillingDetailsForm
+from billing.forms.invoices import BillingDetailsForm
 from billing.models import Invoice
 
 ROWS = 25

@@ -23,7 +23,7 @@ from billing.models import Payment, Refund
 from lib.errors import AppError
 
 
-class RefundForm(BaseDialogForm):  # type: ignore[misc]
+class RefundForm(BaseDialogForm):
     """`token` makes sending the form twice harmless."""
 
     amount = forms.CharField(label=gettext_lazy("Amount"), max_length=20, widget=UnfoldAdminTextInputWidget())
@@ -43,7 +43,7 @@ class RefundsOfPayment:
     actions_detail = ("refund",)
     readonly_fields = ("refunded",)
 
-    @action(  # type: ignore[untyped-decorator]
+    @action(
         description=gettext_lazy("Refund"),
         permissions=["refund"],
         dialog={
