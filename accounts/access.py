@@ -21,7 +21,7 @@ def permissions_of(actor: Actor, organisation_id: UUID) -> frozenset[Permission]
     if actor.kind == "worker":
         return frozenset(Permission)
     if actor.kind == "staff":
-        return frozenset({Permission.SEE_PODS, Permission.RUN_PODS, Permission.SEE_BILLING, Permission.SEE_MEMBERS})
+        return _permissions_of_staff(actor, organisation_id)
     if actor.user is None or not actor.user.is_active:
         return frozenset()
     if actor.kind == "api_key" and actor.organisation_id != organisation_id:
@@ -33,6 +33,15 @@ def permissions_of(actor: Actor, organisation_id: UUID) -> frozenset[Permission]
     )
     granted = ROLE_PERMISSIONS.get(role or "", frozenset())
     return granted if actor.scopes is None else granted & actor.scopes
+
+
+def _permissions_of_staff(actor: Actor, organisation_id: UUID) -> frozenset[Permission]:
+    """Who works for one customer reads nothing of others; money is for the groups of staff that see it."""
+    if actor.organisation_id not in {None, organisation_id}:
+        return frozenset()
+    granted = frozenset({Permission.SEE_PODS, Permission.RUN_PODS, Permission.SEE_MEMBERS})
+    sees_money = actor.user is not None and actor.user.has_perm("billing.view_payment")
+    return granted | {Permission.SEE_BILLING} if sees_money else granted
 
 
 def require(actor: Actor, permission: Permission, organisation_id: UUID) -> None:

@@ -45,7 +45,7 @@ def user(person: User, *, organisation_id: UUID | None = None) -> Actor:
 
 
 def staff(person: User, *, organisation_id: UUID | None = None) -> Actor:
-    """A member of staff acting on behalf of a customer."""
+    """A member of staff: working for one customer when that one is named, else in the console."""
     return Actor(kind="staff", id=str(person.pk), user=person, organisation_id=organisation_id, label=person.email)
 
 

@@ -24,7 +24,7 @@ def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
         raise NotFound(_("This does not exist, or it is not yours."))
     if not _is_granted(person, app, change=change):
         raise Forbidden(_("Your staff group is not allowed to do this."))
-    return actors.staff(person, organisation_id=actor.organisation_id)
+    return actors.staff(person)
 
 
 def may_see(actor: Actor, app: str, *, change: bool = False) -> bool:

@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 
+from accounts import access
+from accounts import actor as actors
 from accounts.models import ApiKey, Organisation, User
 from accounts.roles import StaffGroup
 from tests.people import Person, make_user
@@ -114,3 +116,18 @@ def test_renaming_stands_in_the_audit_log(staff: Person, organisation: Organisat
     answer = staff.client.post(f"/admin/accounts/organisation/{organisation.pk}/change/", fields | management)
     assert answer.status_code == 302
     assert organisation.audit_entries.get(action="organisation.edit").data == {"fields": ["name"]}
+
+
+@pytest.mark.parametrize(("group", "billing"), [("support", 403), ("finance", 200)])
+def test_who_works_for_a_customer_reads_that_one_as_their_group_may(
+    seeded: str, owner: Person, outsider: Person, group: str, billing: int
+) -> None:
+    assert owner.organisation is not None
+    assert outsider.organisation is not None
+    person = in_group(group)
+    person.client.post("/staff/act-for/", {"organisation": owner.organisation.public_id})
+    assert person.client.get("/billing/").status_code == billing
+    assert person.client.get("/settings/members/").status_code == 200
+    working = actors.staff(person.user, organisation_id=owner.organisation.pk)
+    assert access.permissions_of(working, owner.organisation.pk)
+    assert not access.permissions_of(working, outsider.organisation.pk)
