@@ -62,7 +62,6 @@ def submit_evidence(request: Request, chargeback_id: str) -> HttpResponse:
         return _page(request, row, form, status=422)
     pack = row.evidence or evidence.compile_pack(row, form.cleaned_data["statement"])
     if form.cleaned_data["shown"] != evidence.digest(pack):
-        messages.info(request, _("This is how it will be sent. Look at it, then send it."))
         return _page(request, row, form)
     return _answer(request, row, lambda: chargebacks.submit(chargeback=row, evidence=pack, actor=actor))
 

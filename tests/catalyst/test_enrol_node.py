@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
+from accounts.models import Organisation
 from catalyst import nodes
 from catalyst.models import Node, NodeToken
 from lib.clock import now
@@ -31,6 +34,15 @@ def test_a_token_enrols_one_machine(client: Client) -> None:
     again = enrol(client, token)
     assert (again.status_code, again.json()["error"]["code"]) == (401, "bad_token")
     assert Node.objects.count() == 1
+
+
+def test_staff_make_a_token_for_an_owner(client: Client, organisation: Organisation) -> None:
+    token = StringIO()
+    call_command("make_node_token", "--name", "attic", "--organisation", organisation.public_id, stdout=token)
+    assert enrol(client, token.getvalue().strip()).status_code == 201
+    assert Node.objects.get().organisation == organisation
+    with pytest.raises(CommandError, match="no organisation"):
+        call_command("make_node_token", "--name", "attic", "--organisation", "org_nobody")
 
 
 def test_an_expired_token_enrols_nothing(client: Client) -> None:
