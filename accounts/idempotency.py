@@ -6,7 +6,7 @@
 
 The view answers JSON-ready dicts, alone or as (status, dict). Successes are stored; a refusal frees the key, since
 nothing was done. Where the process dies in between, the key is free again after `STALE`: what the view calls takes
-the key too (`request.headers["Idempotency-Key"]`) and does nothing twice.
+the key too (`key_of(request)`) and does nothing twice.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Status
 from ninja.params.functions import Header
@@ -33,6 +34,10 @@ from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid
 
 STALE = timedelta(minutes=2)
+HEADER = "Idempotency-Key"
+# As the domain keeps a key: told apart from those of pages (`page-…`), whole, and in columns of 120 characters.
+PREFIX = "api-"
+LONGEST_KEY = 120 - len(PREFIX)
 ARGUMENT = "idempotency_key"
 DESCRIPTION = "A key of yours for this act, such as a UUID: sent again with it, nothing happens twice."
 View = Callable[..., Any]
@@ -58,18 +63,26 @@ def idempotent(view: View) -> View:
             IdempotencyKey.objects.filter(pk=stored.pk).update(status=status, answer=answer)
         return Status(status, answer)
 
-    header: Any = Header(..., alias="Idempotency-Key", max_length=120, description=DESCRIPTION)
+    header: Any = Header(..., alias=HEADER, max_length=LONGEST_KEY, description=DESCRIPTION)
     # Ninja resolves annotations where the function was made, which for the wrapper would be this module.
     answer_once.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
     contribute_operation_args(answer_once, ARGUMENT, str, header)
     return answer_once
 
 
+def key_of(request: HttpRequest) -> str:
+    """The key of a request of the API, as the domain keeps it."""
+    return as_kept(request.headers.get(HEADER, ""))
+
+
+def as_kept(key: str) -> str:
+    return PREFIX + _check_key(key)
+
+
 def _check_key(key: str) -> str:
-    if not key.strip() or not key.isprintable():
-        raise Invalid(
-            _("The idempotency key is not valid."), fields={"Idempotency-Key": [_("Send 1 to 120 characters.")]}
-        )
+    if not key.strip() or not key.isprintable() or len(key) > LONGEST_KEY:
+        message = _("Send 1 to %d characters.") % LONGEST_KEY
+        raise Invalid(_("The idempotency key is not valid."), fields={HEADER: [message]})
     return key
 
 

@@ -18,7 +18,7 @@ class Permission(models.TextChoices):
     SEE_PODS = "pods.see", _("See pods")
     RUN_PODS = "pods.run", _("Deploy, stop and terminate pods")
     SEE_BILLING = "billing.see", _("See balances, payments and invoices")
-    MANAGE_BILLING = "billing.manage", _("Pay, top up and change the plan")
+    MANAGE_BILLING = "billing.manage", _("Pay, top up, change the plan, ask for payouts, answer disputes")
     SEE_MEMBERS = "members.see", _("See members")
     MANAGE_MEMBERS = "members.manage", _("Invite and remove members, change roles")
     MANAGE_KEYS = "keys.manage", _("Create and revoke API keys and provider keys")

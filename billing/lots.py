@@ -30,6 +30,8 @@ from lib.errors import Conflict, Invalid
 from notifications.inbox import notify
 
 Source = CreditLot.Source
+# To try the product with, not to be collected: they stay with whom they were given to.
+GIFTS = (Source.SIGN_UP, Source.EARNED)
 CURRENCY = "CREDIT"
 ZERO = Decimal(0)
 WARN_BEFORE = timedelta(days=7)
@@ -134,9 +136,10 @@ def transfer(sender: Organisation, receiver: Organisation, amount: Decimal, *, i
         if (done.credit_account_id, done.amount) != (wallet_of(receiver, CURRENCY).pk, amount):
             raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
         return False
-    movable = [lot for lot in lots if lot.source != Source.SIGN_UP and not _expired(lot)]
+    movable = [lot for lot in lots if lot.source not in GIFTS and not _expired(lot)]
     if sum(lot.left for lot in movable) < amount:
-        raise Conflict(_("You cannot transfer that many credits: welcome credits stay with you."), code="not_movable")
+        message = _("You cannot transfer that many credits: those for signing up and for referrals stay with you.")
+        raise Conflict(message, code="not_movable")
     source, target = wallet_of(sender, CURRENCY), wallet_of(receiver, CURRENCY)
     ledger.post([_leg(id, source, target, amount, "credits_transfer", str(receiver.pk))])
     CreditLot.objects.bulk_create(

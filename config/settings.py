@@ -105,7 +105,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "config.context.page",
             ],
-            "builtins": ["lib.templatetags.numbers"],
+            "builtins": ["lib.templatetags.numbers", "lib.templatetags.pages"],
         },
     }
 ]
@@ -283,8 +283,8 @@ SELLER = {
     "country": env("SELLER_COUNTRY", "EC").upper(),
     "tax_id": env("SELLER_TAX_ID"),
 }
-# Compute credits for each side of a referral.
-REFERRAL_CREDITS = Decimal(env("REFERRAL_CREDITS", "25"))
+# Compute credits for each side of a referral: both together less than the cheapest month, or they would be farmed.
+REFERRAL_CREDITS = Decimal(env("REFERRAL_CREDITS", "10"))
 # What a dispute asks of those who stand above billing: what was paid for a pod to whom, and what their records say.
 DISPUTED_USAGE = "pods.claims.find_claims"
 DISPUTE_RECORDS = ["pods.claims.records_of", "catalyst.claims.records_of"]

@@ -1,7 +1,8 @@
 """Seconds into money: billed once, exactly, from a hold, for as long as the pod was seen running and no longer.
 
-All seconds of a placement so far times its price, rounded to six places, minus what was billed before: so the sum of
-all intervals is the rounded price of the whole time, however it was cut.
+The price of all seconds of a placement so far, rounded to six places, minus that of those billed before: so the sum of
+all intervals is the rounded price of the whole time, however it was cut. What a limit or an empty wallet forgave of an
+interval stays forgiven.
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ def meter(placement_id: UUID) -> None:
         if placement.meter_due_at is None:
             return
         is_over = placement.status not in OPEN_PLACEMENTS or placement.ended_at is not None
-        if placement.payer == Payer.WALLET:
-            spend_limits.lock(pod.organisation, pod.created_by)
+        locked = spend_limits.lock(pod.organisation, pod.created_by) if placement.payer == Payer.WALLET else []
         budget = _budget(pod)
         interval = unbilled(placement, room=budget.left)
         if interval is not None:
-            budget = _bill(placement, interval, budget, is_over=is_over)
+            charged = _bill(placement, interval, budget, is_over=is_over)
+            spend_limits.count(locked, charged)
+            budget = budget.after(charged)
         if is_over:
             drop_hold(placement)
             Placement.objects.filter(pk=placement.pk).update(meter_due_at=None)
@@ -90,7 +92,8 @@ def unbilled(placement: Placement, *, room: Decimal | None = None) -> Interval |
     seconds = placement.earlier_seconds + run - placement.billed_seconds
     if seconds <= 0:
         return None
-    amount = cost(placement.billed_seconds + seconds, placement.price_per_hour) - placement.billed_amount
+    before = cost(placement.billed_seconds, placement.price_per_hour)
+    amount = cost(placement.billed_seconds + seconds, placement.price_per_hour) - before
     if room is not None:
         amount = min(amount, room)
     billed_of_run = placement.billed_seconds - placement.earlier_seconds
@@ -172,8 +175,8 @@ def _budget(pod: Pod) -> _Budget:
     return _Budget(cap_left, spend_limits.room_for(pod.organisation, pod.created_by, payer=pod.payer))
 
 
-def _bill(placement: Placement, interval: Interval, budget: _Budget, *, is_over: bool) -> _Budget:
-    """Returns what it leaves of the budget."""
+def _bill(placement: Placement, interval: Interval, budget: _Budget, *, is_over: bool) -> Decimal:
+    """Returns what could be charged."""
     row = Usage(
         placement=placement,
         epoch=placement.epoch,
@@ -187,13 +190,11 @@ def _bill(placement: Placement, interval: Interval, budget: _Budget, *, is_over:
     if placement.payer != Payer.OWN_KEY and interval.amount > 0:
         row.amount = _settle(placement, row, budget.after(row.amount), is_over=is_over)
     row.save(force_insert=True)
-    if placement.payer == Payer.WALLET:
-        spend_limits.count(placement.pod.organisation, placement.pod.created_by, row.amount)
     placement.billed_seconds += interval.seconds
     placement.billed_amount += row.amount
     placement.billed_until = interval.ended_at
     placement.save(update_fields=["billed_seconds", "billed_amount", "billed_until"])
-    return budget.after(row.amount)
+    return row.amount
 
 
 def _settle(placement: Placement, row: Usage, left: _Budget, *, is_over: bool) -> Decimal:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
@@ -52,19 +52,21 @@ def spent(organisation: Organisation, person: User | None = None) -> Decimal:
     return row.amount if row else ZERO
 
 
-def lock(organisation: Organisation, person: User | None) -> None:
-    """Nobody else charges for them until the transaction ends. Before any account of the ledger is locked."""
+def lock(organisation: Organisation, person: User | None) -> list[UUID]:
+    """This month's sums, which nobody else changes until the transaction ends. Before any account is locked."""
     wanted = {None, person.pk if person else None}
-    if len(_locked(organisation, wanted)) < len(wanted):
+    rows = _locked(organisation, wanted)
+    if len(rows) < len(wanted):
         month = month_start().date()
-        rows = [MonthSpend(organisation=organisation, person_id=pk, month=month) for pk in wanted]
-        MonthSpend.objects.bulk_create(rows, ignore_conflicts=True)
-        _locked(organisation, wanted)
+        fresh = [MonthSpend(organisation=organisation, person_id=pk, month=month) for pk in wanted]
+        MonthSpend.objects.bulk_create(fresh, ignore_conflicts=True)
+        rows = _locked(organisation, wanted)
+    return [row.pk for row in rows]
 
 
-def count(organisation: Organisation, person: User | None, charged: Decimal) -> None:
+def count(locked: list[UUID], charged: Decimal) -> None:
     """Of what was locked, in the transaction of the charge."""
-    _sums(organisation).filter(_who(person)).update(amount=F("amount") + charged)
+    MonthSpend.objects.filter(pk__in=locked).update(amount=F("amount") + charged)
 
 
 def _locked(organisation: Organisation, people: set[UUID | None]) -> list[MonthSpend]:
@@ -156,13 +158,14 @@ def set_limit(
 
 def tell_of_soft_limits() -> int:
     """Tell people once a month that a soft limit is passed. Returns how many were told of."""
-    waiting = SpendLimit.objects.filter(soft__isnull=False).exclude(told_at__gte=month_start())
-    return sum(_tell(limit) for limit in waiting.select_related("organisation", "person").iterator())
+    sums = MonthSpend.objects.filter(organisation=OuterRef("organisation"), month=month_start().date())
+    ours, theirs = sums.filter(person=None), sums.filter(person=OuterRef("person"))
+    passed = Q(person=None, soft__lte=Subquery(ours.values("amount"))) | Q(soft__lte=Subquery(theirs.values("amount")))
+    waiting = SpendLimit.objects.filter(passed).exclude(told_at__gte=month_start())
+    return sum(_tell(limit) for limit in waiting.select_related("organisation", "person"))
 
 
 def _tell(limit: SpendLimit) -> bool:
-    if limit.soft is None or spent(limit.organisation, limit.person) < limit.soft:
-        return False
     who = limit.person.email if limit.person else limit.organisation.name
     with transaction.atomic():
         same = SpendLimit.objects.filter(pk=limit.pk, told_at=limit.told_at)

@@ -78,6 +78,20 @@ def test_at_the_hard_limit_pods_stop_and_none_starts(running: Running, owner: Pe
     actions.start_pod(pod=pod, actor=owner.actor)
 
 
+def test_what_the_limit_forgave_is_not_billed_later(running: Running, owner: Person, renter: Organisation) -> None:
+    row = running(owner)
+    put(owner, hard="2")
+    metering.meter(row.pk)
+    put(owner, hard="20")
+    assert row.seen_at is not None
+    Placement.objects.filter(pk=row.pk).update(seen_at=row.seen_at + timedelta(minutes=1))
+    metering.meter(row.pk)
+    assert [used.amount for used in Usage.objects.order_by("started_at")] == [
+        2,
+        pytest.approx(Decimal("0.06"), abs=Decimal("0.002")),
+    ]
+
+
 def test_a_member_s_limit_binds_their_pods_alone(
     running: Running, owner: Person, member: Person, renter: Organisation
 ) -> None:
@@ -177,8 +191,6 @@ def test_pods_that_are_billed_in_the_same_moment_do_not_pass_it_together(
 
 
 def test_each_charge_counts_for_the_organisation_and_for_who_started_it(owner: Person, renter: Organisation) -> None:
-    spend_limits.lock(renter, owner.user)
-    spend_limits.count(renter, owner.user, Decimal("1.25"))
-    spend_limits.lock(renter, None)
-    spend_limits.count(renter, None, Decimal("0.50"))
+    spend_limits.count(spend_limits.lock(renter, owner.user), Decimal("1.25"))
+    spend_limits.count(spend_limits.lock(renter, None), Decimal("0.50"))
     assert (spend_limits.spent(renter), spend_limits.spent(renter, owner.user)) == (Decimal("1.75"), Decimal("1.25"))
