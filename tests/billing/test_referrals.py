@@ -57,17 +57,25 @@ def test_link_to_checkout(organisation: Organisation) -> None:
     client = Client()
     follow(client, organisation)
     form = {"plan": "free", "email": "buyer@example.com", "name": "Buyer", "country": "PE", "terms": "on"}
-    client.post("/checkout/?plan=free", form)
+    client.post("/checkout/?plan=free", form | {"token": "a form's"})
     assert Referral.objects.get().referred == Organisation.objects.get(memberships__user__email="buyer@example.com")
 
 
 def test_codes_are_not_told(organisation: Organisation) -> None:
     client = Client()
-    for code in ("nosuchcode", "x", "0" * 200):
+    for code in (referrals.code_of(organisation), "nosuchcode", "x", "0" * 200):
         answer = client.get(f"/r/{code}/")
-        assert (answer.status_code, "referral" in answer.cookies) == (302, False)
+        assert (answer.status_code, answer["Location"], "referral" in answer.cookies) == (302, "/", True), code
     sign_up(client)
     assert not Referral.objects.exists()
+
+
+def test_the_page_follows_what_changes(owner: Person, organisation: Organisation, newcomer: Organisation) -> None:
+    assert "live:referral.changed" in owner.client.get("/billing/referrals/").content.decode()
+    refer(organisation, newcomer)
+    part = owner.client.get("/billing/referrals/", headers={"HX-Request": "true"}).content.decode()
+    assert "Sign-ups by your link" in part
+    assert "<html" not in part
 
 
 @pytest.mark.parametrize("value", ["", "rubbish", "eyJjb2RlIjoiYSJ9:1:2"])
@@ -110,8 +118,8 @@ def test_both_are_rewarded_once(organisation: Organisation, newcomer: Organisati
         look()
         look()
         referral.refresh_from_db()
-        assert (referral.status, referral.reward) == ("rewarded", Decimal(25))
-        assert (credits_of(organisation), credits_of(newcomer)) == (25, 25)
+        assert (referral.status, referral.reward) == ("rewarded", Decimal(10))
+        assert (credits_of(organisation), credits_of(newcomer)) == (10, 10)
         expected = now() + referrals.REWARD_LIFE
     for lot in CreditLot.objects.all():
         assert (lot.source, lot.expires_at) == ("earned", expected)
@@ -188,7 +196,7 @@ def test_more_than_a_months_worth_waits(organisation: Organisation, monkeypatch:
         assert waiting.due_at == datetime(2026, 4, 1, tzinfo=UTC)
     with freeze_time("2026-04-01 00:05"):
         look()
-    assert credits_of(organisation) == 75
+    assert credits_of(organisation) == 30
 
 
 @pytest.mark.django_db(transaction=True)
@@ -207,8 +215,8 @@ def test_two_workers_at_once(organisation: Organisation) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     look()
-    assert credits_of(organisation) == 100
-    assert [credits_of(newcomer) for newcomer in newcomers] == [25] * 4
+    assert credits_of(organisation) == 40
+    assert [credits_of(newcomer) for newcomer in newcomers] == [10] * 4
     assert CreditLot.objects.count() == 8
 
 
@@ -228,7 +236,7 @@ def test_died_between_grant_and_status(
         look(1)
     assert (credits_of(organisation), len(lots.check())) == (0, 0)
     look(1)
-    assert (credits_of(organisation), credits_of(newcomer)) == (25, 25)
+    assert (credits_of(organisation), credits_of(newcomer)) == (10, 10)
 
 
 def test_page_and_api(organisation: Organisation, owner: Person, newcomer: Organisation, viewer: Person) -> None:
@@ -241,9 +249,9 @@ def test_page_and_api(organisation: Organisation, owner: Person, newcomer: Organ
     assert newcomer.name not in page
     code = owner.api("get", "referrals/code").json()
     assert code["code"] == referrals.code_of(organisation)
-    assert (code["earned"]["amount"], code["reward"]["amount"]) == ("25.000000", "25.000000")
+    assert (code["earned"]["amount"], code["reward"]["amount"]) == ("10.000000", "10.000000")
     [item] = owner.api("get", "referrals/").json()["items"]
-    assert (item["status"], item["earned"]["amount"]) == ("rewarded", "25.000000")
+    assert (item["status"], item["earned"]["amount"]) == ("rewarded", "10.000000")
     assert viewer.client.get("/billing/referrals/").status_code == 403
     assert viewer.api("get", "referrals/").status_code == 403
     assert owner.api("get", "referrals/?limit=0").status_code == 422
