@@ -191,7 +191,7 @@ def test_more_than_a_months_worth_waits(organisation: Organisation, monkeypatch:
         paid_month(newcomer, begun=datetime(2026, 1, 1, tzinfo=UTC))
     with freeze_time("2026-03-20"):
         look(3)
-        assert credits_of(organisation) == 50
+        assert credits_of(organisation) == 20
         [waiting] = Referral.objects.filter(status="paid")
         assert waiting.due_at == datetime(2026, 4, 1, tzinfo=UTC)
     with freeze_time("2026-04-01 00:05"):
