@@ -77,10 +77,15 @@ def digest(pack: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(pack, sort_keys=True).encode()).hexdigest()
 
 
+def in_order(pack: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Names with texts as people read them: what the database has kept comes back in an order of its own."""
+    return ((name, pack[name]) for name in LABELS if name in pack)
+
+
 def as_text(chargeback: Chargeback, pack: dict[str, str]) -> str:
     """The whole pack to keep or to send by hand."""
     head = f"Evidence for {chargeback.service_ref}: {_sum(chargeback.amount, chargeback.currency)}, {chargeback.reason}"
-    parts = [f"{name.replace('_', ' ').capitalize()}\n{'-' * len(name)}\n{text}" for name, text in pack.items()]
+    parts = [f"{name.replace('_', ' ').capitalize()}\n{'-' * len(name)}\n{text}" for name, text in in_order(pack)]
     return "\n\n".join([head, *parts]) + "\n"
 
 

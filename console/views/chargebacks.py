@@ -103,7 +103,7 @@ def _page(request: Request, row: Chargeback, form: EvidenceForm, *, status: int 
         "payment": row.payment,
         "form": form,
         "shown": evidence.digest(pack),
-        "fields": [(evidence.LABELS.get(name, name), name, text) for name, text in pack.items()],
+        "fields": [(evidence.LABELS[name], name, text) for name, text in evidence.in_order(pack)],
         "waits": row.status in chargebacks.WAITING and not row.evidence and row.accepted_at is None,
         "may_accept": row.status == chargebacks.S.NEEDS_RESPONSE,
     }

@@ -103,6 +103,7 @@ def test_sent_as_it_was_shown(staff: Person, row: Chargeback) -> None:
     digest = shown(page)
     changed = send(staff, row, shown=digest, statement="They used it.")  # shown first, sent by the next press
     assert "They used it." in changed.content.decode()
+    assert "Nothing is sent yet" in changed.content.decode()
     assert at_stripe(row)["status"] == "needs_response"
     for _ in range(2):
         assert send(staff, row, shown=shown(changed), statement="They used it.").status_code == 302
@@ -114,7 +115,9 @@ def test_sent_as_it_was_shown(staff: Person, row: Chargeback) -> None:
     assert "They used it." in row.evidence["uncategorized_text"]
     page = look(staff, row).content.decode()
     assert "Evidence that was sent" in page
+    assert "Nothing is sent yet" not in page
     assert "They used it." in page
+    assert page.index("<h3>Customer<") < page.index("<h3>What was sold<") < page.index("<h3>The payment and what")
     assert "Send to the bank" not in page
     assert AuditEntry.objects.filter(action="chargeback.submit").count() == 1
 
