@@ -94,19 +94,20 @@ def _charge(row: AutoTopUp) -> bool:
         switch_off(row.organisation, NOT_PAID)
         return False
     due = Q(tried_at=None) | Q(tried_at__lte=now() - EVERY)
-    if not AutoTopUp.objects.filter(due, pk=row.pk, tries=row.tries, is_on=True).update(
-        tries=F("tries") + 1, tried_at=now()
-    ):
+    # As it was read: who has changed it meanwhile is charged what they want now, at the next look.
+    same = AutoTopUp.objects.filter(due, pk=row.pk, tries=row.tries, is_on=True)
+    if not same.filter(amount=row.amount, threshold=row.threshold).update(tries=F("tries") + 1, tried_at=now()):
         return False
-    if not _is_accepted(row, card):
+    outcome = _pay(row, card)
+    if outcome == PaymentStatus.FAILED:
         _declined(row)
-        return False
-    AutoTopUp.objects.filter(pk=row.pk).update(declines=0)
-    return True
+    if outcome == PaymentStatus.CAPTURED:
+        AutoTopUp.objects.filter(pk=row.pk).update(declines=0)
+    return outcome == PaymentStatus.CAPTURED
 
 
-def _is_accepted(row: AutoTopUp, card: PaymentMethod) -> bool:
-    """Whether neither the bank has declined the card, nor Stripe the payment itself."""
+def _pay(row: AutoTopUp, card: PaymentMethod) -> str:
+    """How it stands: failed when the bank has declined the card, or Stripe the payment itself."""
     try:
         payment = checkout.start(
             organisation=row.organisation,
@@ -121,8 +122,8 @@ def _is_accepted(row: AutoTopUp, card: PaymentMethod) -> bool:
     except Conflict as refusal:
         if refusal.code != "payment_refused":
             raise
-        return False
-    return payment.status != PaymentStatus.FAILED
+        return PaymentStatus.FAILED
+    return payment.status
 
 
 def _declined(row: AutoTopUp) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout
 from billing.payments.base import Gone, NewSubscription, Preview, Refused
 from billing.payments.checkout import CURRENCY, Wanted, price_of
-from billing.payments.services import STRIPE, prorating, renewals
+from billing.payments.services import PAYPAL, STRIPE, prorating, renewals
 from billing.subscriptions import LIVE, end_at_once
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -70,7 +70,8 @@ def start(
 ) -> Payment:
     """A plan that renews itself each month with this card, or by PayPal. Its first month is the payment that is answered.
 
-    Raises Conflict when another one runs. The same key goes on where it stopped.
+    Raises Conflict when another one runs, ServiceDown when nothing can be charged yet. The same key goes on where it
+    stopped.
     """
     amount = price_of(plan)
     begun = Payment.objects.filter(organisation=organisation, idempotency_key=idempotency_key)
@@ -88,7 +89,7 @@ def start(
         except Conflict as refusal:
             _abandon(payment, refusal.code)
             raise
-    return payment if payment.approve_url else checkout.complete(payment.pk)
+    return payment if payment.approve_url else checkout.complete_or_wait(payment)
 
 
 def _already_subscribed() -> Conflict:
@@ -104,30 +105,30 @@ def _check_used_up(organisation: Organisation, plan: Plan) -> None:
         raise Conflict(message % {"date": formats.date_format(until, "DATE_FORMAT")}, code="still_paid")
 
 
+@transaction.atomic
 def _first_payment(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) -> Payment:
-    payment = checkout.find_or_make(organisation, wanted, actor, key)
-    if payment.subscription is None and payment.status == PaymentStatus.NEW and wanted.plan:
-        with transaction.atomic():
-            Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
-            _check_none_begins(payment)
-            row = Subscription.objects.create(
-                organisation=organisation,
-                plan=wanted.plan,
-                status=SubscriptionStatus.PENDING,
-                service=payment.service,
-                method=wanted.card,
-            )
-            Payment.objects.filter(pk=payment.pk, subscription=None).update(subscription=row)
-        payment.refresh_from_db()
-    return payment
+    """Bound to what it begins from the start, so that nobody takes it for a month that is paid once."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+    begun = Payment.objects.filter(organisation=organisation, idempotency_key=key).first()
+    if begun is not None and begun.subscription is None:
+        raise checkout.key_was_used()
+    subscription = begun.subscription if begun is not None else _make_pending(organisation, wanted)
+    return checkout.find_or_make(organisation, replace(wanted, subscription=subscription), actor, key)
 
 
-def _check_none_begins(payment: Payment) -> None:
+def _make_pending(organisation: Organisation, wanted: Wanted) -> Subscription:
     """Two at once, in two windows: the later one finds out what has become of the other when it is at the service."""
     young = Subscription.objects.filter(created_at__gt=now() - BEING_BEGUN, service_ref="").exclude(service="")
-    waiting = young.filter(organisation=payment.organisation, status=SubscriptionStatus.PENDING)
-    if waiting.exclude(payments=payment).exists():
+    if young.filter(organisation=organisation, status=SubscriptionStatus.PENDING).exists():
         raise Conflict(_("A plan is being begun right now: look again in a moment."), code="in_progress")
+    assert wanted.plan is not None
+    return Subscription.objects.create(
+        organisation=organisation,
+        plan=wanted.plan,
+        status=SubscriptionStatus.PENDING,
+        service=wanted.card.service if wanted.card else PAYPAL,
+        method=wanted.card,
+    )
 
 
 def _drop_unpaid(payment: Payment) -> None:
@@ -214,7 +215,7 @@ def change(
     """
     again = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=idempotency_key).first()
     if again is not None and again.plan_id != plan.pk:
-        raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
+        raise checkout.key_was_used()
     if again is not None and again.status == PaymentStatus.NEW:  # we may have died after it was collected
         sync(subscription)
         again.refresh_from_db()

@@ -70,8 +70,8 @@ def start(
 
     A saved card of theirs is charged at once, unless its bank wants to ask at that address; `off_session`: nobody is
     there to be asked. `{payment}` in the addresses becomes the payment's id. The same key gives the same payment.
-    Raises Invalid, Conflict for a key that was used for something else, ServiceDown (then the same key may be tried
-    again).
+    Raises Invalid, Conflict for a key that was used for something else, ServiceDown when nothing can be charged yet
+    (then the same key may be tried again).
     """
     if not 1 <= len(idempotency_key) <= 120:
         raise Invalid(_("The idempotency key is not valid."))
@@ -82,7 +82,18 @@ def start(
     if payment.status == PaymentStatus.NEW:
         _order(payment, return_url, cancel_url, off_session=off_session)
     if payment.method_id and not payment.approve_url:
+        return complete_or_wait(payment)
+    return payment
+
+
+def complete_or_wait(payment: Payment) -> Payment:
+    """`complete`, of an order that may be charged from now on: should the service not answer, the reconciler finds out,
+    and nobody is told to try again, which would be a second payment."""
+    try:
         return complete(payment.pk)
+    except ServiceDown as failure:
+        log.warning("payment %s: %s", payment.public_id, failure.detail)
+    payment.refresh_from_db()
     return payment
 
 
@@ -215,11 +226,19 @@ def find_or_make(organisation: Organisation, wanted: Wanted, actor: Actor, key: 
             return _make(organisation, wanted, actor, key)
         except IntegrityError:  # the same request came twice at once
             found = same.get()
-    given = (found.purpose, found.plan_id, found.amount, found.method_id)
+    given = (found.purpose, found.plan_id, found.amount, found.method_id, _is_renewed(found.subscription))
     ids = (wanted.plan.pk if wanted.plan else None, wanted.amount, wanted.card.pk if wanted.card else None)
-    if given != (wanted.purpose, *ids):
-        raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
+    if given != (wanted.purpose, *ids, _is_renewed(wanted.subscription)):
+        raise key_was_used()
     return found
+
+
+def _is_renewed(subscription: Subscription | None) -> bool:
+    return subscription is not None and subscription.service != ""
+
+
+def key_was_used() -> Conflict:
+    return Conflict(_("This key was used for another request."), code="idempotency_conflict")
 
 
 @transaction.atomic

@@ -63,7 +63,8 @@ def _subscribe(request: Request, organisation: Organisation, form: ChoosePlanFor
         plan=plans.find_plan(form.cleaned_data["plan"]),
         card=form.card,
         actor=request.actor,
-        idempotency_key=f"page-{form.cleaned_data['token']}",
+        # Of its own: who goes back and unticks "renew" on the same page has last said yes to one month.
+        idempotency_key=f"page-renew-{form.cleaned_data['token']}",
     )
     return go_on(payment)
 

@@ -102,6 +102,14 @@ def test_a_lost_answer_charges_once(owner: Person, stripe: str) -> None:
     assert usd(row) == 50
 
 
+def test_what_was_changed_since_it_was_read_is_not_charged(owner: Person, stripe: str) -> None:
+    read = switch_on(owner)
+    less = {**BODY, "amount": "5.00"}
+    assert owner.api("put", "wallets/auto-top-up", less).status_code == 200
+    assert (auto_top_up._look(read), Payment.objects.count()) == (False, 0)
+    assert (auto_top_up.keep_wallets_filled(), usd(read)) == (1, 5)
+
+
 def test_by_page(owner: Person, member: Person, stripe: str) -> None:
     page = "/billing/auto-top-up/"
     form: dict[str, Any] = {"is_on": "on", "threshold": "20", "amount": "50"}

@@ -116,13 +116,27 @@ def test_a_crash_before_the_charge_ends_with_one(owner: Person, stripe: str) -> 
     payment = pay(owner, card)
     order = adapter().fetch(payment.order_ref)
     assert len(order.captures) == 1
-    with faulty(stripe, "http_500", "/v1/payment_intents/"), pytest.raises(ServiceDown):
-        pay(owner, card, "7.00", key="late")
-    late = Payment.objects.get(amount=7)
+    with faulty(stripe, "http_500", "/v1/payment_intents/"):
+        late = pay(owner, card, "7.00", key="late")
     assert late.status == PaymentStatus.CREATED
     for _ in range(3):
         assert checkout.complete(late.pk).status == PaymentStatus.CAPTURED
     assert usd(owner) == 32
+
+
+def test_nobody_is_told_to_try_again_what_may_be_charged(owner: Person, stripe: str) -> None:
+    """From the intent on the reconciler goes on: a second try would be a second payment."""
+    card = save_card(owner)
+    form = {"preset": "25", "amount": "", "token": uuid4().hex, "pay_with": card.public_id}
+    with faulty(stripe, "http_500", "/v1/payment_intents/"):
+        sent = owner.client.post("/billing/top-up/", form)
+        assert sent.status_code == 302
+        assert owner.client.get(sent["Location"]).status_code == 200  # the page that waits
+        body = {"amount": "7.00", "card": card.public_id}
+        answer = owner.api("post", "wallets/deposit", body, {"Idempotency-Key": uuid4().hex})
+        assert (answer.status_code, answer.json()["status"]) == (201, "created")
+    assert "/receipts/" in owner.client.get(sent["Location"])["Location"]
+    assert usd(owner) == 25
 
 
 def test_an_intent_of_somebody_else_moves_nothing(owner: Person, outsider: Person, stripe: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from unittest.mock import ANY
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,11 +17,12 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from billing.models import Payment, ServiceCustomer, Subscription
 from billing.payments import checkout
 from billing.payments.base import ServiceDown
+from billing.payments.checkout import Wanted
 from billing.payments.services import renewals as remote
 from billing.payments.services import stripe as adapter
 from billing.refunds import give_back
 from lib.clock import now
-from tests.billing.money import faulty
+from tests.billing.money import approve, faulty
 from tests.billing.stripe import ASKS, FAILS_LATER, Clock, answer_bank, save_card
 from tests.billing.test_stripe_webhook import notification, receive
 from tests.people import Person
@@ -93,6 +95,44 @@ def test_by_page(owner: Person, stripe: str) -> None:
     assert "Keep the plan after all" in owner.client.get("/billing/plan/").content.decode()
     owner.client.post("/billing/plan/resume/")
     assert not Subscription.objects.get().cancel_at_period_end
+
+
+def test_who_unticks_renew_after_a_failure_pays_one_month(owner: Person, stripe: str) -> None:
+    card = save_card(owner)
+    form = {"plan": "pro", "token": uuid4().hex, "pay_with": card.public_id}
+    with faulty(stripe, "http_500", "/v1/subscriptions"):
+        assert owner.client.post("/billing/plan/choose/", {**form, "renew": "on"}).status_code == 503
+    sent = owner.client.post("/billing/plan/choose/", form)
+    assert "/receipts/" in owner.client.get(sent["Location"])["Location"]
+    row = plans.current_subscription(card.organisation)
+    assert row is not None
+    assert (row.status, row.service, row.plan_id) == (SubscriptionStatus.ACTIVE, "", "pro")
+    assert row.period_end is not None
+    assert plans.current_plan(card.organisation).slug == "pro"
+    assert reconcile.check_clearing() == []
+
+
+def test_who_unticks_renew_at_paypal_pays_one_month(owner: Person, paypal: str) -> None:
+    form = {"plan": "pro", "token": uuid4().hex, "pay_with": "paypal"}
+    renewed = owner.client.post("/billing/plan/choose/", {**form, "renew": "on"})["Location"]
+    once = owner.client.post("/billing/plan/choose/", form)["Location"]
+    assert (urlsplit(renewed).path, "ba_token" in once) == ("/webapps/billing/subscriptions", False)
+    approve(once)
+    payment = Payment.objects.get(subscription=None)
+    payment = checkout.complete(payment.pk)
+    assert payment.subscription is not None
+    assert (payment.status, payment.subscription.service) == (PaymentStatus.CAPTURED, "")
+
+
+def test_a_key_of_a_renewed_plan_pays_no_single_month(owner: Person, stripe: str) -> None:
+    card, same = save_card(owner), key()
+    body = {"plan": "pro", "card": card.public_id}
+    with faulty(stripe, "http_500", "/v1/subscriptions"):
+        assert owner.api("post", ROUTE, {**body, "renew": True}, same).status_code == 503
+    answer = owner.api("post", ROUTE, body, same)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "idempotency_conflict")
+    assert owner.api("post", ROUTE, {**body, "renew": True}, same).json()["status"] == "captured"
+    assert Payment.objects.count() == 1
 
 
 def test_an_old_or_altered_offer_is_refused(owner: Person, stripe: str) -> None:
@@ -185,6 +225,19 @@ def test_lost_answers_end_with_one_subscription(owner: Person, stripe: str) -> N
     wanted_rows: Any = {"customer": ServiceCustomer.objects.get().ref, "status": "all"}
     rows = adapter()._api.subscriptions.list(wanted_rows).to_dict()["data"]
     assert [row["status"] for row in rows] == ["active"]
+
+
+def test_nobody_is_told_to_try_again_what_may_be_charged(owner: Person, stripe: str) -> None:
+    """Stripe has the order, and did not answer when it was to be charged."""
+    assert owner.organisation is not None
+    plan, card = plans.find_plan("pro"), save_card(owner)
+    wanted: dict[str, Any] = {"organisation": owner.organisation, "actor": owner.actor}
+    begun = renewals._first_payment(**wanted, wanted=Wanted("plan", Decimal(49), plan, card), key="one")
+    renewals._subscribe(begun, plan)
+    with faulty(stripe, "http_500", "/v1/payment_intents"):
+        waiting = renewals.start(**wanted, plan=plan, card=card, idempotency_key="one")
+    assert (waiting.pk, waiting.status) == (begun.pk, PaymentStatus.CREATED)
+    assert checkout.complete(waiting.pk).status == PaymentStatus.CAPTURED
 
 
 def test_a_crash_after_the_upgrade_is_booked_by_the_next_look(owner: Person, stripe: str) -> None:
