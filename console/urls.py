@@ -27,6 +27,7 @@ urlpatterns = [
     path("staff/payouts/", payouts.show_payouts, name="payouts"),
     path("staff/payouts/bank-file/", payouts.make_bank_file, name="bank-file"),
     path("staff/payouts/bank-file/<str:file_id>.xml", payouts.download_bank_file, name="bank-file-download"),
+    path("staff/payouts/bank-file/<str:file_id>/paid/", payouts.mark_bank_file_paid, name="bank-file-paid"),
     path("staff/payouts/payees/<str:organisation_id>/<slug:act>/", payouts.act_on_payee, name="payee-act"),
     path("staff/payouts/<str:payout_id>/<slug:act>/", payouts.act_on_payout, name="payout-act"),
     path("staff/reconciliation/", reconciliation.show_reconciliation, name="reconciliation"),

@@ -29,6 +29,7 @@ def answer_csv(
     # A server without an event loop reads the rows itself; with one, they are read beside it.
     body = _beside(chunks) if isinstance(request, ASGIRequest) else chunks
     answer = StreamingHttpResponse(body, content_type="text/csv; charset=utf-8")
+    answer["Cache-Control"] = "private"
     answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer
 

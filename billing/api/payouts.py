@@ -12,7 +12,7 @@ from ninja import Router, Schema, Status
 from pydantic import Field
 
 from accounts.access import require_person
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
@@ -29,7 +29,7 @@ router = Router(tags=["payouts"])
 class EarningsOut(Schema):
     balance: Money
     available: Money = Field(description="What can be paid out now.")
-    held_back: Money = Field(description="Earned within the last 7 days.")
+    held_back: Money = Field(description=f"Earned within the last {earnings.HOLD_BACK.days} days.")
     set_aside: Money = Field(description="Payouts on their way, and open disputes.")
     next_pay_day: datetime
 
@@ -182,7 +182,9 @@ def show_method(method: PayoutMethod) -> dict[str, Any]:
 
 def show_payee(profile: PayeeProfile) -> dict[str, Any]:
     names = ("legal_name", "country", "tax_form", "tax_received_at", "identity", "pays_weekly")
-    gaps = [{"field": gap.field, "text": gap.text, "by_us": gap.by_us} for gap in payees.missing(profile)]
+    gaps = [
+        {"field": gap.field, "text": gap.text, "by_us": gap.by_us} for gap in methods.missing_of(profile.organisation)
+    ]
     return {**{name: getattr(profile, name) for name in names}, "missing": gaps}
 
 
@@ -204,7 +206,7 @@ def request_payout(request: Request, body: PayoutIn) -> tuple[int, dict[str, Any
         amount=body.amount,
         method=access.get_payout_method(request.actor, body.method, organisation) if body.method else None,
         actor=request.actor,
-        key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        key=key_of(request),
     )
     return 201, show_payout(made)
 
@@ -226,7 +228,7 @@ def move_to_wallet(request: Request, body: MoveIn) -> dict[str, Any]:
         organisation=organisation,
         amount=body.amount,
         actor=request.actor,
-        key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        key=key_of(request),
     )
     return {"moved": usd(moved)}
 
@@ -240,6 +242,7 @@ def read_payee(request: Request) -> dict[str, Any]:
 def change_payee(request: Request, body: PayeeIn) -> dict[str, Any]:
     """What the owner states; our staff or Stripe confirm it. For people, not for API keys."""
     organisation = access.organisation_to_pay_for(request.actor)
+    limit_rate(f"organisation:{organisation.pk}", "billing.payee", per_minute=20)
     return show_payee(payees.change(organisation, **body.dict(), actor=request.actor))
 
 
@@ -251,7 +254,7 @@ def list_payout_methods(request: Request) -> dict[str, Any]:
 
 @router.post("payouts/methods", response={201: MethodMade})
 def add_payout_method(request: Request, body: MethodIn) -> Status[dict[str, Any]]:
-    """Where to be paid. A new one waits a day, and the owners are told by mail. For people, not for API keys."""
+    """Where to be paid. A new one waits a day, and all who may pay are told by mail. For people, not for API keys."""
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "billing.payout_methods", per_minute=10)
     actor = request.actor
@@ -272,15 +275,19 @@ def add_payout_method(request: Request, body: MethodIn) -> Status[dict[str, Any]
 
 @router.delete("payouts/methods/{way_id}", response={204: None})
 def remove_payout_method(request: Request, way_id: str) -> Status[None]:
-    """What waits to be paid to it is called off; what has left goes on."""
-    methods.remove(access.get_payout_method(request.actor, way_id), actor=request.actor)
+    """What waits to be paid to it is called off; what has left goes on. For people, not for API keys."""
+    method = access.get_payout_method(request.actor, way_id)
+    limit_rate(f"organisation:{method.organisation_id}", "billing.payout_methods", per_minute=10)
+    methods.remove(method, actor=request.actor)
     return Status(204, None)
 
 
 @router.get("payouts/statements/{month}", response=StatementOut)
 def read_statement(request: Request, month: str) -> dict[str, Any]:
     """A month (`2026-11`): usage by day and pod, our share, payouts, opening and closing balance."""
-    found = statements.statement_of(access.organisation_to_see(request.actor), month)
+    organisation = access.organisation_to_see(request.actor)
+    limit_rate(f"organisation:{organisation.pk}", "billing.statement", per_minute=60)
+    found = statements.statement_of(organisation, month)
     sums = ("opening", "gross", "fee", "net", "paid_out", "moved", "other", "closing")
     lines = [
         {"day": line.day, "cause": line.cause, "memo": line.memo}
@@ -299,4 +306,5 @@ def read_payout(request: Request, payout_id: str) -> dict[str, Any]:
 def cancel_payout(request: Request, payout_id: str) -> dict[str, Any]:
     """Give the sum back to the earnings; 409 once somebody was asked to pay it."""
     payout = access.get_payout(request.actor, payout_id, Permission.MANAGE_BILLING)
+    limit_rate(f"organisation:{payout.organisation_id}", "billing.pay", per_minute=20)
     return show_payout(deciding.cancel(payout, actor=request.actor))

@@ -10,11 +10,11 @@ from django.urls import reverse
 from django_stubs_ext import StrOrPromise
 
 from accounts.models import Organisation, User
-from accounts.roles import Permission, Role
+from accounts.roles import ROLE_PERMISSIONS, Permission
 from notifications.inbox import notify
 from notifications.mail import send
 
-READERS = (Role.OWNER, Role.BILLING)
+READERS = [role for role, granted in ROLE_PERMISSIONS.items() if Permission.MANAGE_BILLING in granted]
 
 
 def tell(

@@ -24,7 +24,7 @@ from billing.models import BankFile, Payout, PayoutMethod
 from billing.payments.base import RemotePayout
 from billing.payments.services import NotConfigured
 from billing.payouts import sending
-from billing.payouts.deciding import lock
+from billing.payouts.deciding import lock, refuse_member
 from billing.payouts.earnings import CURRENCY
 from billing.payouts.latin import latin, reference
 from billing.payouts.methods import Kind, configured, iban_of
@@ -60,21 +60,39 @@ def export(*, person: User, actor: Actor) -> BankFile:
     return file
 
 
-def read(file: BankFile) -> bytes:
-    """The file as it was made."""
+@transaction.atomic
+def read(file: BankFile, *, actor: Actor) -> bytes:
+    """The file as it was made. It holds account numbers: who has read it stands in the log of each payee."""
+    for organisation_id in sorted(set(file.payouts.values_list("organisation", flat=True))):  # each locks a chain
+        audit.record(organisation_id, actor, "bank_file.read", file)
     content = unseal(bytes(file.sealed_content)).encode()
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise Conflict(_("This file is not what it was."), code="file_changed")
     return content
 
 
-def mark_paid(payout: Payout, *, actor: Actor) -> Payout:
-    """The bank has paid it. Raises Conflict for one that was not handed to it."""
+def mark_file_paid(file: BankFile, *, person: User, actor: Actor) -> int:
+    """The bank has paid all of it that is not marked yet. Returns how many; raises Conflict when none is left.
+
+    Those of the person's own organisations are left to others. Each is a transaction of its own: what a break has left
+    over is marked when this is done again.
+    """
+    left = file.payouts.filter(status=PayoutStatus.EXPORTED).exclude(organisation__memberships__user=person)
+    marked = [mark_paid(payout, person=person, actor=actor) for payout in left.order_by("pk")]
+    if not marked:
+        raise Conflict(_("No payout of this file waits for you to mark it."), code="nothing_to_mark")
+    return len(marked)
+
+
+def mark_paid(payout: Payout, *, person: User, actor: Actor) -> Payout:
+    """The bank has paid it. Raises Conflict for one that was not handed to it; Forbidden for a member of the payee."""
+    refuse_member(person, payout.organisation)
     return _mark(payout, "paid", "", actor)
 
 
-def mark_returned(payout: Payout, *, reason: str, actor: Actor) -> Payout:
-    """The bank has refused it, or it came back after. Raises Conflict, Invalid."""
+def mark_returned(payout: Payout, *, reason: str, person: User, actor: Actor) -> Payout:
+    """The bank has refused it, or it came back after. Raises Conflict, Invalid; Forbidden for a member of the payee."""
+    refuse_member(person, payout.organisation)
     reason = reason.strip()
     if not 1 <= len(reason) <= 80 or not reason.isprintable():
         message = _("Write the bank's reason, in up to 80 characters.")

@@ -28,7 +28,7 @@ from billing.payments.base import Gone, Refused
 from billing.payments.services import PAYPAL, STRIPE, NotConfigured, is_configured, payees
 from billing.payouts import deciding
 from billing.payouts.latin import latin
-from billing.payouts.payees import LONGEST_NAME, profile_of, verify_identity
+from billing.payouts.payees import LONGEST_NAME, Missing, hear_of_identity, missing, profile_of
 from billing.states import PayoutStatus
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -56,6 +56,12 @@ def methods_of(organisation: Organisation) -> QuerySet[PayoutMethod]:
 
 def default_of(organisation: Organisation) -> PayoutMethod | None:
     return methods_of(organisation).filter(is_default=True).first()
+
+
+def missing_of(organisation: Organisation) -> list[Missing]:
+    """What stands between it and a payout to where it is paid."""
+    method = default_of(organisation)
+    return missing(profile_of(organisation), method.kind if method else "")
 
 
 def add_paypal(organisation: Organisation, *, email: str, actor: Actor) -> PayoutMethod:
@@ -137,7 +143,7 @@ def begin_stripe(organisation: Organisation, *, email: str, return_url: str, ref
 
 
 def refresh_stripe(method: PayoutMethod, *, actor: Actor) -> PayoutMethod:
-    """What Stripe says of the account now. Who has satisfied Stripe is identified."""
+    """What Stripe says of the account now. Who has just satisfied Stripe is identified."""
     if method.kind != Kind.STRIPE or not method.destination:
         return method
     try:
@@ -146,9 +152,12 @@ def refresh_stripe(method: PayoutMethod, *, actor: Actor) -> PayoutMethod:
         PayoutMethod.objects.filter(pk=method.pk).update(is_ready=False, missing=["gone"])
     else:
         wanted = [name[:120] for name in account.missing]
-        PayoutMethod.objects.filter(pk=method.pk).update(is_ready=account.ready, missing=wanted)
-        if account.ready:
-            verify_identity(method.organisation, by=STRIPE, actor=actor)
+        with transaction.atomic():
+            same = PayoutMethod.objects.filter(pk=method.pk)
+            is_new = account.ready and same.filter(is_ready=False).update(is_ready=True)
+            same.update(is_ready=account.ready, missing=wanted)
+            if is_new:
+                hear_of_identity(method.organisation, actor=actor)
     method.refresh_from_db()
     return method
 
@@ -160,15 +169,20 @@ def hear_of_stripe(ref: str) -> None:
 
 
 @transaction.atomic
-def make_default(method: PayoutMethod) -> None:
-    _lock(method.organisation)
-    methods_of(method.organisation).update(is_default=False)
-    PayoutMethod.objects.filter(pk=method.pk, removed_at=None).update(is_default=True)
+def make_default(method: PayoutMethod, *, actor: Actor) -> None:
+    """The next payouts go there. For people, as adding one; those who look after the money are told."""
+    require_person(actor)
+    organisation = _lock(method.organisation)
+    own = methods_of(organisation)
+    if own.filter(pk=method.pk, is_default=False).exists():
+        own.update(is_default=False)
+        _lead(method, actor)
 
 
 @transaction.atomic
 def remove(method: PayoutMethod, *, actor: Actor) -> None:
     """What waits to be paid to it is called off, what has left goes on; the next method takes its place."""
+    require_person(actor)
     organisation = _lock(method.organisation)
     same = PayoutMethod.objects.filter(pk=method.pk, removed_at=None)
     if not same.update(removed_at=now(), is_default=False):
@@ -179,13 +193,28 @@ def remove(method: PayoutMethod, *, actor: Actor) -> None:
             deciding.cancel(payout, actor=actor, reason="method_removed")
     following = methods_of(organisation).first()
     if following is not None and not following.is_default:
-        PayoutMethod.objects.filter(pk=following.pk).update(is_default=True)
+        _lead(following, actor)
 
 
 def iban_of(method: PayoutMethod) -> str:
     """For the bank file alone."""
     assert method.sealed_account is not None
     return unseal(bytes(method.sealed_account))
+
+
+def _lead(method: PayoutMethod, actor: Actor) -> None:
+    """Under the organisation's lock, when none leads."""
+    PayoutMethod.objects.filter(pk=method.pk).update(is_default=True)
+    audit.record(method.organisation_id, actor, "payout_method.make_default", method, {"display": method.display})
+    tell(
+        method.organisation,
+        kind="payout_method.default",
+        title=gettext_lazy("You are paid elsewhere from now on"),
+        body=str(method),
+        mail="payout_default",
+        context={"method": method},
+        page=PAGE,
+    )
 
 
 @transaction.atomic

@@ -55,7 +55,8 @@ def request_payout(
             if asked not in {None, same.amount} or method not in {None, same.method}:
                 raise Conflict(_("This key was used for another request."), code="idempotency_conflict")
             return same
-        payees.require_complete(organisation)
+        wanted = method or methods.default_of(organisation)
+        payees.require_complete(organisation, wanted.kind if wanted else "")
         sum_ = _check_available(organisation, asked, smallest=SMALLEST)
         return _make(organisation, _check_method(organisation, method), sum_, actor, key)
 
@@ -122,9 +123,9 @@ def _check_available(organisation: Organisation, asked: Decimal | None, *, small
     available = earnings_of(organisation).available
     sum_ = available if asked is None else asked
     if sum_ < smallest:
-        message = _("At least %(smallest)s at a time; available are %(available)s.")
+        message = _("At least %(smallest)s at a time; you have %(available)s available.")
     elif sum_ > available:
-        message = _("Available are %(available)s.")
+        message = _("You have %(available)s available.")
     else:
         return sum_
     message %= {"smallest": f"{smallest:.2f} {CURRENCY}", "available": f"{available:.2f} {CURRENCY}"}

@@ -84,7 +84,7 @@ def bring_up(payout_id: UUID) -> Payout:
 def is_due(payout: Payout) -> bool:
     """Whether it may leave now: it has waited, was looked at where that is needed, and nothing is missing of its payee."""
     is_approved = not payout.needs_approval or payout.approved_at is not None
-    return is_approved and payout.not_before <= now() and not missing(profile_of(payout.organisation))
+    return is_approved and payout.not_before <= now() and not missing(profile_of(payout.organisation), payout.kind)
 
 
 def due() -> QuerySet[Payout]:

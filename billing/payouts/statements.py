@@ -22,8 +22,10 @@ from billing.payouts.earnings import MONEY, USAGE, ZERO, accounts
 from billing.payouts.requesting import MOVE_SOURCE
 from lib.clock import now
 from lib.errors import NotFound
+from lib.spreadsheets import plain
 
 MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
+CSV_COLUMNS = ("date", "what", "reference", "gross_usd", "fee_usd", "net_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,11 @@ def months_of(organisation: Organisation) -> list[date]:
 
 
 def as_rows(statement: Statement) -> Iterator[list[str]]:
-    """For a spreadsheet: the opening balance, each line, the closing balance."""
-    yield ["date", "what", "reference", "gross_usd", "fee_usd", "net_usd"]
+    """For a spreadsheet, by `CSV_COLUMNS`: the opening balance, each line, the closing balance."""
     yield [f"{statement.start:%Y-%m-%d}", "opening_balance", "", "", "", f"{statement.opening:.6f}"]
     for line in statement.lines:
         sums = [f"{amount:.6f}" for amount in (line.gross, line.fee, line.net)]
-        yield [line.day.isoformat(), line.cause, line.memo, *sums]
+        yield [line.day.isoformat(), line.cause, plain(line.memo), *sums]
     sums = [f"{amount:.6f}" for amount in (statement.gross, statement.fee, statement.closing)]
     yield ["", "closing_balance", "", *sums]
 

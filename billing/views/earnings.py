@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import access
+from billing import access, usage
 from billing.chain import links
 from billing.forms.payouts import PayeeForm, PayoutForm, SumForm, empty_forms
 from billing.models import Payout
@@ -30,6 +30,7 @@ from lib.forms import add_refusal
 from lib.rate import limit
 
 ROWS, DAYS = 20, 30
+SHARE = f"{(usage.OPERATOR_SHARE * 100).normalize():f}"  # per cent
 LIVE_PATH = "/ws/dashboard/"
 PAYOUT_IDS, MOVE_IDS = "payout_%s", "move_%s"  # both forms have an amount
 
@@ -57,7 +58,7 @@ def payout(request: Request) -> HttpResponse:
             actor=request.actor,
             key=f"page-{form.cleaned_data['token']}",
         )
-        return _("%(amount)s USD are set aside for you.") % {"amount": f"{made.amount:.2f}"}
+        return _("A payout of %(amount)s USD has begun.") % {"amount": f"{made.amount:.2f}"}
 
     return answer(request, organisation, form, ask, payout_form=form)
 
@@ -83,6 +84,7 @@ def move(request: Request) -> HttpResponse:
 @require_POST
 def payee(request: Request) -> HttpResponse:
     organisation = access.organisation_to_pay_for(request.actor)
+    limit(f"organisation:{organisation.pk}", "billing.payee", per_minute=20)
     form = PayeeForm(request.POST)
 
     def act() -> str:
@@ -95,6 +97,7 @@ def payee(request: Request) -> HttpResponse:
 @require_POST
 def cancel(request: Request, payout_id: str) -> HttpResponse:
     found = access.get_payout(request.actor, payout_id, Permission.MANAGE_BILLING)
+    limit(f"organisation:{found.organisation_id}", "billing.pay", per_minute=20)
     try:
         deciding.cancel(found, actor=request.actor)
     except AppError as refusal:
@@ -128,7 +131,8 @@ def page(request: Request, organisation: Organisation, *, status: int = 200, **g
         **_forms(organisation, ways),
         **given,
         "profile": profile,
-        "missing": payees.missing(profile),
+        "missing": methods.missing_of(organisation),
+        "share": SHARE,
         "methods": ways,
         "kinds": methods.configured(),
         "wallets": links.wallets_of(organisation),
@@ -154,7 +158,8 @@ def rows_of(organisation: Organisation) -> dict[str, Any]:
         "free_from": earnings.free_from(organisation),
         "next_pay_day": requesting.last_pay_day() + requesting.WEEK,
         "pays_weekly": profile.pays_weekly,
-        "is_held_up": bool(payees.missing(profile)),
+        "is_held_up": bool(methods.missing_of(organisation)),
+        "hold_back": earnings.HOLD_BACK.days,
         "payouts": rows,
         "now": now(),
     }

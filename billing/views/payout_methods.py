@@ -61,14 +61,18 @@ def returned(request: Request) -> HttpResponse:
 
 @require_POST
 def make_default(request: Request, way_id: str) -> HttpResponse:
-    methods.make_default(access.get_payout_method(request.actor, way_id))
+    method = access.get_payout_method(request.actor, way_id)
+    limit(f"organisation:{method.organisation_id}", "billing.payout_methods", per_minute=10)
+    methods.make_default(method, actor=request.actor)
     messages.success(request, _("You are paid there from now on."))
     return redirect("billing:earnings")
 
 
 @require_POST
 def remove(request: Request, way_id: str) -> HttpResponse:
-    methods.remove(access.get_payout_method(request.actor, way_id), actor=request.actor)
+    method = access.get_payout_method(request.actor, way_id)
+    limit(f"organisation:{method.organisation_id}", "billing.payout_methods", per_minute=10)
+    methods.remove(method, actor=request.actor)
     messages.success(
         request,
         _("The method is removed. What waited to be paid to it is among your earnings again; what has left goes on."),

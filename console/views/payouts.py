@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import require_person
 from accounts.actor import Actor
-from accounts.models import User
+from accounts.models import Organisation, User
 from accounts.requests import Request
 from billing.models import BankFile, PayeeProfile, Payout
 from billing.payouts import bank, deciding, methods, payees, sending
@@ -22,28 +26,36 @@ from lib.errors import AppError, NotFound
 from lib.ids import decode_id
 from lib.rate import limit
 
-ROWS = 100
+ROWS = 50
 OPEN = ("new", "sent", "exported")
 Act = Callable[[Payout, Actor, User, str], Payout]
 ACTS: dict[str, Act] = {
     "approve": lambda payout, actor, person, reason: deciding.approve(payout, person=person, actor=actor),
     "refuse": lambda payout, actor, person, reason: deciding.cancel(payout, actor=actor, reason="by_staff"),
     "retry": lambda payout, actor, person, reason: sending.bring_up(payout.pk),
-    "paid": lambda payout, actor, person, reason: bank.mark_paid(payout, actor=actor),
-    "returned": lambda payout, actor, person, reason: bank.mark_returned(payout, reason=reason, actor=actor),
+    "paid": lambda payout, actor, person, reason: bank.mark_paid(payout, person=person, actor=actor),
+    "returned": lambda payout, actor, person, reason: bank.mark_returned(
+        payout, reason=reason, person=person, actor=actor
+    ),
 }
 
 
 @require_GET
 def show_payouts(request: Request) -> HttpResponse:
+    """What is open, and who waits, stand with the oldest first: nothing falls off the end."""
     require_staff(request.actor, "billing")
-    related = Payout.objects.select_related("organisation", "method", "bank_file").order_by("-pk")
-    waiting = PayeeProfile.objects.exclude(tax_form="none", identity="verified").select_related("organisation")
+    wanted = request.GET.get("payout", "").strip()[:40]
+    rows = Payout.objects.select_related("organisation__payee_profile", "method", "bank_file")
+    if wanted:
+        rows = rows.filter(pk__in=_ids(wanted))
+    waiting = _page(request, "payees", _waiting())
+    waiting.object_list = [(profile, payees.digest(profile)) for profile in waiting]
     context = {
-        "open": related.filter(status__in=OPEN)[:ROWS],
-        "ended": related.exclude(status__in=OPEN)[:20],
-        "payees": [profile for profile in waiting.order_by("-pk")[:ROWS] if payees.missing(profile)],
-        "files": BankFile.objects.select_related("created_by").order_by("-pk")[:10],
+        "wanted": wanted,
+        "open": _page(request, "open", rows.filter(status__in=OPEN).order_by("pk")),
+        "ended": _page(request, "ended", rows.exclude(status__in=OPEN).order_by("-pk")),
+        "payees": waiting,
+        "files": _page(request, "files", _files()),
         "has_bank": methods.Kind.BANK in methods.configured(),
         "now": now(),
     }
@@ -53,6 +65,7 @@ def show_payouts(request: Request) -> HttpResponse:
 @require_POST
 def act_on_payout(request: Request, payout_id: str, act: str) -> HttpResponse:
     actor = require_staff(request.actor, "billing", change=True)
+    limit(request, "payouts.act", per_minute=60)
     person = require_person(request.actor)
     found = Payout.objects.filter(pk=decode_id("pyo", payout_id)).select_related("organisation", "method").first()
     if found is None or act not in ACTS:
@@ -68,20 +81,26 @@ def act_on_payout(request: Request, payout_id: str, act: str) -> HttpResponse:
 
 @require_POST
 def act_on_payee(request: Request, organisation_id: str, act: str) -> HttpResponse:
+    """What is confirmed is what was on the page: `shown` is its digest."""
     actor = require_staff(request.actor, "billing", change=True)
+    limit(request, "payouts.act", per_minute=60)
     person = require_person(request.actor)
-    rows = PayeeProfile.objects.select_related("organisation")
-    profile = rows.filter(organisation=decode_id("org", organisation_id)).first()
-    acts: dict[str, Callable[[PayeeProfile], None]] = {
-        "tax": lambda payee: payees.confirm_tax_form(payee, person=person, actor=actor),
-        "identity": lambda payee: payees.verify_identity(payee.organisation, by=payees.STAFF, actor=actor),
-        "hold": lambda payee: payees.hold(payee, reason=request.POST.get("reason", ""), actor=actor),
+    found = Organisation.objects.filter(pk=decode_id("org", organisation_id)).first()
+    if found is None:
+        raise NotFound(_("There is no such payee."))
+    profile = payees.profile_of(found)
+    shown, reason = request.POST.get("shown", ""), request.POST.get("reason", "")
+    acts: dict[str, Callable[[], None]] = {
+        "tax": lambda: payees.confirm_tax_form(profile, shown=shown, person=person, actor=actor),
+        "identity": lambda: payees.confirm_identity(profile, shown=shown, person=person, actor=actor),
+        "hold": lambda: payees.hold(found, reason=reason, person=person, actor=actor),
+        "let-go": lambda: payees.let_go(found, person=person, actor=actor),
     }
-    if profile is None or act not in acts:
+    if act not in acts:
         raise NotFound(_("There is no such payee."))
 
     def do() -> str:
-        acts[act](profile)
+        acts[act]()
         return _("Saved.")
 
     return _try(request, do)
@@ -103,12 +122,58 @@ def make_bank_file(request: Request) -> HttpResponse:
 @require_GET
 def download_bank_file(request: Request, file_id: str) -> HttpResponse:
     """It holds account numbers: only for who may change billing."""
-    require_staff(request.actor, "billing", change=True)
+    actor = require_staff(request.actor, "billing", change=True)
+    limit(request, "payouts.bank_file", per_minute=6)
+    found = _find_file(file_id)
+    headers = {"Content-Disposition": f'attachment; filename="{found.public_id}.xml"', "Cache-Control": "no-store"}
+    return HttpResponse(bank.read(found, actor=actor), content_type="application/xml", headers=headers)
+
+
+@require_POST
+def mark_bank_file_paid(request: Request, file_id: str) -> HttpResponse:
+    actor = require_staff(request.actor, "billing", change=True)
+    limit(request, "payouts.bank_file", per_minute=6)
+    person, found = require_person(request.actor), _find_file(file_id)
+
+    def do() -> str:
+        marked = bank.mark_file_paid(found, person=person, actor=actor)
+        text = ngettext("%(n)d payout is marked as paid.", "%(n)d payouts are marked as paid.", marked)
+        return text % {"n": marked}
+
+    return _try(request, do)
+
+
+def _find_file(file_id: str) -> BankFile:
     found = BankFile.objects.filter(pk=decode_id("bkf", file_id)).first()
     if found is None:
         raise NotFound(_("There is no such file."))
-    headers = {"Content-Disposition": f'attachment; filename="{found.public_id}.xml"', "Cache-Control": "no-store"}
-    return HttpResponse(bank.read(found), content_type="application/xml", headers=headers)
+    return found
+
+
+def _ids(wanted: str) -> list[Any]:
+    """The payout that is looked for, by its public id or as a bank statement has it; none for what cannot be one."""
+    try:
+        return [decode_id("pyo", wanted.replace("-", "_"))]
+    except NotFound:
+        return []
+
+
+def _waiting() -> QuerySet[PayeeProfile]:
+    """Those who stated something first, the longest ago leading."""
+    rows = payees.incomplete().select_related("organisation")
+    return rows.order_by(F("tax_stated_at").asc(nulls_last=True), "pk")
+
+
+def _files() -> QuerySet[BankFile]:
+    """Those of which the bank has not paid all first."""
+    rows = BankFile.objects.select_related("created_by")
+    unpaid = Count("payouts", filter=Q(payouts__status="exported"))
+    return rows.annotate(unpaid=unpaid, is_over=Case(When(unpaid=0, then=1), default=0)).order_by("is_over", "-pk")
+
+
+def _page(request: Request, name: str, rows: QuerySet[Any]) -> Page[Any]:
+    """One page of a list; `name` is its part of the address."""
+    return Paginator(rows, ROWS).get_page(request.GET.get(name))
 
 
 def _try(request: Request, act: Callable[[], str]) -> HttpResponse:

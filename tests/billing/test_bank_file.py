@@ -53,7 +53,7 @@ def test_what_stands_in_it(owner: Person, outsider: Person, staff: Person, setti
         payouts.append(ask(person, "50.25"))
     file = export(staff)
     assert (file.count, file.total) == (2, Decimal("100.50"))
-    root = ElementTree.fromstring(bank.read(file))  # noqa: S314 — our own file
+    root = ElementTree.fromstring(bank.read(file, actor=staff.actor))  # noqa: S314 — our own file
     assert root.findtext(".//p:GrpHdr/p:MsgId", namespaces=NS) == file.public_id.replace("_", "-")
     assert len(file.public_id) <= 35  # as the format allows
     for place in ("GrpHdr", "PmtInf"):
@@ -88,7 +88,7 @@ def test_each_payout_is_in_one_file(owner: Person, staff: Person) -> None:
         export(staff)
     ask(owner, "20")
     assert export(staff).pk != first.pk
-    assert bank.read(first) == bank.read(BankFile.objects.get(pk=first.pk))
+    assert bank.read(first, actor=staff.actor) == bank.read(BankFile.objects.get(pk=first.pk), actor=staff.actor)
 
 
 def test_only_what_is_due(owner: Person, organisation: Organisation, staff: Person, settings: Any) -> None:
@@ -112,20 +112,20 @@ def test_paid_and_returned_line_by_line(owner: Person, organisation: Organisatio
     bank_account(owner)
     paid, refused = ask(owner, "50"), ask(owner, "20")
     with pytest.raises(Conflict):
-        bank.mark_paid(paid, actor=staff.actor)  # the bank does not have it yet
+        bank.mark_paid(paid, person=staff.user, actor=staff.actor)  # the bank does not have it yet
     export(staff)
     with pytest.raises(Conflict):
         deciding.cancel(paid, actor=owner.actor)
     assert sending.bring_up(paid.pk).status == PayoutStatus.EXPORTED  # nobody to ask
-    bank.mark_paid(paid, actor=staff.actor)
+    bank.mark_paid(paid, person=staff.user, actor=staff.actor)
     with pytest.raises(Conflict):
-        bank.mark_paid(paid, actor=staff.actor)
+        bank.mark_paid(paid, person=staff.user, actor=staff.actor)
     with pytest.raises(Invalid):
-        bank.mark_returned(refused, reason=" ", actor=staff.actor)
-    bank.mark_returned(refused, reason="AC04 closed account", actor=staff.actor)
+        bank.mark_returned(refused, reason=" ", person=staff.user, actor=staff.actor)
+    bank.mark_returned(refused, reason="AC04 closed account", person=staff.user, actor=staff.actor)
     assert (earnings_of(organisation).available, earnings_of(organisation).set_aside) == (Decimal(35), Decimal(0))
     assert reconcile.check_clearing() == []
-    back = bank.mark_returned(paid, reason="AC01", actor=staff.actor)
+    back = bank.mark_returned(paid, reason="AC01", person=staff.user, actor=staff.actor)
     assert (back.status, back.returned, back.reason) == (PayoutStatus.RETURNED, Decimal(50), "AC01")
     assert earnings_of(organisation).balance == 85
 

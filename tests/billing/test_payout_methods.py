@@ -14,6 +14,7 @@ from billing import reconcile
 from billing.models import PayeeProfile, PayoutMethod, WebhookEvent
 from billing.payments.services import NotConfigured
 from billing.payouts import methods, payees
+from lib.clock import now
 from lib.errors import Conflict, Forbidden, Invalid
 from tests.billing.earning import can_be_paid
 from tests.people import Caller, Person
@@ -78,13 +79,56 @@ def test_the_first_is_the_default_and_hands_it_on(owner: Person, organisation: O
     first = methods.add_paypal(organisation, email="one@example.com", actor=owner.actor)
     second = methods.add_paypal(organisation, email="two@example.com", actor=owner.actor)
     assert methods.default_of(organisation) == first
-    methods.make_default(second)
+    methods.make_default(second, actor=owner.actor)
     assert methods.default_of(organisation) == second
     for _ in range(2):
         methods.remove(second, actor=owner.actor)
     assert methods.default_of(organisation) == first
     methods.remove(first, actor=owner.actor)
     assert methods.default_of(organisation) is None
+
+
+def test_where_the_next_payout_goes_is_told_and_written_down(
+    owner: Person,
+    admin: Person,
+    billing_member: Person,
+    viewer: Person,
+    organisation: Organisation,
+    paypal: str,
+    mailoutbox: list[Any],
+) -> None:
+    managers = sorted(person.user.email for person in (owner, admin, billing_member))
+    methods.add_paypal(organisation, email="one@example.com", actor=owner.actor)
+    assert sorted(mail.to[0] for mail in mailoutbox) == managers
+    second = methods.add_paypal(organisation, email="two@example.com", actor=owner.actor)
+    mailoutbox.clear()
+    for _ in range(2):  # once is enough
+        methods.make_default(second, actor=admin.actor)
+    assert sorted(mail.to[0] for mail in mailoutbox) == managers
+    assert all("two@example.com" in mail.body and "/billing/earnings/" in mail.body for mail in mailoutbox)
+    entry = AuditEntry.objects.get(action="payout_method.make_default")
+    assert (entry.object_id, entry.actor_id) == (second.public_id, str(admin.user.pk))
+    methods.remove(second, actor=admin.actor)
+    assert "one@example.com" in mailoutbox[-1].body  # it leads again
+    assert AuditEntry.objects.filter(action="payout_method.make_default").count() == 2
+
+
+def test_a_key_neither_removes_nor_chooses(owner: Person, organisation: Organisation, team_plan: None) -> None:
+    method, other = can_be_paid(owner), can_be_paid(owner, is_default=False)
+    key = owner.api("post", "auth/api-keys", {"name": "ci", "scopes": ["billing.manage"]}).json()["key"]
+    answer = Caller().api("delete", f"payouts/methods/{method.public_id}", headers={"X-API-Key": key})
+    assert answer.status_code == 403
+    with pytest.raises(Forbidden):
+        methods.make_default(other, actor=actors.Actor(kind="api_key", id="1"))
+    assert methods.default_of(organisation) == method
+
+
+def test_doors_of_methods_have_a_rate(owner: Person) -> None:
+    ways = [can_be_paid(owner), can_be_paid(owner, is_default=False)]
+    place = "/billing/earnings/methods/"
+    codes = [owner.client.post(f"{place}{ways[n % 2].public_id}/default/").status_code for n in range(11)]
+    assert codes == [302] * 10 + [429]
+    assert owner.api("delete", f"payouts/methods/{ways[0].public_id}").status_code == 429
 
 
 def test_people_only_and_only_what_is_set_up(
@@ -126,6 +170,15 @@ def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, st
     assert (profile.identity, profile.identity_by) == ("verified", "stripe")
     assert methods.begin_stripe(organisation, **start).startswith("http")  # the same account again
     assert PayoutMethod.objects.count() == 1
+    # Another name is not the one that Stripe has verified: it goes on to pay its own, and nobody else does.
+    stated: dict[str, Any] = {"legal_name": "Other S.A.", "country": "US", "tax_form": "w9", "pays_weekly": True}
+    payees.change(organisation, **stated, actor=owner.actor)
+    PayeeProfile.objects.update(tax_received_at=now())
+    methods.refresh_stripe(method, actor=owner.actor)
+    profile = payees.profile_of(organisation)
+    assert [gap.field for gap in payees.missing(profile, "bank")] == ["identity"]
+    assert payees.missing(profile, "stripe") == []
+    assert methods.missing_of(organisation) == []  # it is the default
 
 
 def test_stripe_does_not_pay_there(owner: Person, organisation: Organisation, stripe: str) -> None:
@@ -156,3 +209,6 @@ def test_who_states_who_is_paid(owner: Person, organisation: Organisation) -> No
     stated = {"legal_name": "Andes Vision S.A.", "country": "EC", "tax_form": "w8bene"}
     after = payees.change(organisation, **stated, pays_weekly=False, actor=owner.actor)
     assert (after.tax_received_at, after.pays_weekly, after.identity) == (before, False, "verified")
+    assert AuditEntry.objects.filter(action="payee.pays_weekly").count() == 1
+    after = payees.change(organisation, **{**stated, "country": "US"}, pays_weekly=False, actor=owner.actor)
+    assert (after.tax_received_at, after.identity, after.identity_by) == (None, "pending", "")

@@ -105,8 +105,9 @@ def test_what_is_missing_is_named_field_by_field(owner: Person, organisation: Or
     }
     profile = payees.change(organisation, **given, actor=owner.actor)
     assert [(gap.field, gap.by_us) for gap in payees.missing(profile)] == [("tax_form", True), ("identity", True)]
-    payees.confirm_tax_form(profile, person=staff.user, actor=staff.actor)
-    payees.verify_identity(organisation, by="staff", actor=staff.actor)
+    shown = payees.digest(profile)
+    payees.confirm_tax_form(profile, shown=shown, person=staff.user, actor=staff.actor)
+    payees.confirm_identity(profile, shown=shown, person=staff.user, actor=staff.actor)
     profile = payees.profile_of(organisation)
     assert payees.missing(profile) == []
     with pytest.raises(Conflict) as refusal:
@@ -123,12 +124,11 @@ def test_staff_hold_a_payout_that_has_not_left(
     earn(organisation)
     can_be_paid(owner)
     payout = ask(owner)
-    profile = payees.profile_of(organisation)
-    payees.hold(profile, reason="Chargebacks of your renters", actor=staff.actor)
+    payees.hold(organisation, reason="Chargebacks of your renters", person=staff.user, actor=staff.actor)
     assert sending.bring_up(payout.pk).status == PayoutStatus.NEW
     with pytest.raises(Conflict):
         requesting.move_to_wallet(organisation=organisation, amount=None, actor=owner.actor, key="k")
-    payees.hold(profile, reason="", actor=staff.actor)
+    payees.let_go(organisation, person=staff.user, actor=staff.actor)
     assert sending.bring_up(payout.pk).status == PayoutStatus.SENT
 
 

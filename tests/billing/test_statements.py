@@ -80,7 +80,7 @@ def test_the_file_and_the_page_say_the_same(owner: Person, organisation: Organis
     assert "trainer" in page
     answer = owner.client.get(f"/billing/earnings/statements/{month}.csv")
     assert answer["Content-Type"].startswith("text/csv")
-    rows = list(csv.DictReader(StringIO(answer.content.decode())))
+    rows = list(csv.DictReader(StringIO(b"".join(answer.streaming_content).decode())))
     assert [row["what"] for row in rows] == ["opening_balance", "usage", "closing_balance"]
     assert (rows[1]["gross_usd"], rows[1]["fee_usd"], rows[1]["net_usd"]) == ("33.333333", "5.000000", "28.333333")
     told = owner.api("get", f"payouts/statements/{month}").json()
@@ -88,6 +88,14 @@ def test_the_file_and_the_page_say_the_same(owner: Person, organisation: Organis
     assert told["lines"][0]["memo"] == "trainer"
     assert owner.client.get("/billing/earnings/statements/2026-13/").status_code == 404
     assert owner.api("get", "payouts/statements/nonsense").status_code == 404
+
+
+def test_the_file_does_nothing_in_a_spreadsheet(owner: Person, organisation: Organisation) -> None:
+    earn(organisation, "10", pod="=1+1")
+    answer = owner.client.get(f"/billing/earnings/statements/{month_of_rows()}.csv")
+    assert answer["Cache-Control"] == "private"
+    rows = list(csv.DictReader(StringIO(b"".join(answer.streaming_content).decode())))
+    assert (rows[1]["reference"], rows[1]["net_usd"]) == ("'=1+1", "8.500000")
 
 
 def test_a_month_before_any_earnings(organisation: Organisation) -> None:

@@ -141,6 +141,7 @@ STAFF = {
     "staff/payouts/",
     "staff/payouts/bank-file/",
     "staff/payouts/bank-file/<str:file_id>.xml",
+    "staff/payouts/bank-file/<str:file_id>/paid/",
     "staff/payouts/payees/<str:organisation_id>/<slug:act>/",
     "staff/payouts/<str:payout_id>/<slug:act>/",
     "staff/reconciliation/",
