@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -128,7 +129,7 @@ def create_subscription(request: Request, body: CheckoutIn) -> Status[dict[str, 
     plan = Plan.objects.filter(pk=body.plan, is_public=True).first()
     if plan is None:
         raise Invalid(_("There is no such plan."), fields={"plan": [_("Choose one of the plans in billing/plans.")]})
-    form = CheckoutForm(body.model_dump() | {"terms": body.accept_terms})
+    form = CheckoutForm(body.model_dump() | {"terms": body.accept_terms, "token": uuid4().hex})
     if not form.is_valid():
         fields = {name: [str(text) for text in texts] for name, texts in form.errors.items()}
         raise Invalid(_("Some values are not valid."), fields=fields)
@@ -145,6 +146,7 @@ def create_subscription(request: Request, body: CheckoutIn) -> Status[dict[str, 
         person=None,
         organisation=None,
         session=request.session,
+        token=data["token"],
     )
     remember(request, enrolment)
     remember_address(request, enrolment.user.email)

@@ -38,6 +38,7 @@ class CheckoutForm(forms.Form):
     identity = forms.CharField(label=_("Number"), max_length=20, required=False)
     pay_with = forms.ChoiceField(label=_("Pay with"), required=False)
     terms = forms.BooleanField(label=_("I accept the terms and the privacy notice"))
+    token = forms.CharField(max_length=64, widget=forms.HiddenInput)  # idempotency: one enrolment for one form
 
     def __init__(
         self, *args: Any, person: User | None = None, cards: Iterable[PaymentMethod] = (), **kwargs: Any

@@ -41,15 +41,22 @@ class Enrolment(models.Model):
     key_sent_at = models.DateTimeField(_("key sent"), null=True, blank=True)
     key_expires_at = models.DateTimeField(null=True, blank=True)
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
+    token = models.CharField(max_length=64, blank=True, editable=False)  # of the form that began it
     created_at = models.DateTimeField(_("started"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("enrolment")
         verbose_name_plural = _("enrolments")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["created_at"], condition=models.Q(status__in=["started", "abandoned"]), name="enrolment_unpaid"
+            ),
+        ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["payment"], condition=models.Q(payment__isnull=False), name="enrolment_payment_once"
             ),
+            models.UniqueConstraint(fields=["token"], condition=~models.Q(token=""), name="enrolment_started_once"),
         ]
 
     def __str__(self) -> str:

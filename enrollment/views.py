@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import login
@@ -44,7 +46,7 @@ def show_checkout(request: Request) -> HttpResponse:
         request.POST if request.method == "POST" else None,
         person=person,
         cards=_cards_of(request),
-        initial={"country": (person.country if person else "") or place.country},
+        initial={"country": (person.country if person else "") or place.country, "token": uuid4().hex},
     )
     if request.method == "POST" and form.is_valid():
         limit(request, "checkout", per_minute=20)
@@ -69,11 +71,12 @@ def _begin(request: Request, plan: Plan, form: CheckoutForm) -> HttpResponse:
         person=person,
         organisation=organisation,
         session=request.session,
+        token=data["token"],
     )
     keep_referral(request=request, person=enrolment.user, organisation=enrolment.organisation)
     remember(request, enrolment)
     remember_address(request, enrolment.user.email)
-    if enrolment.status == EnrolmentStatus.PAID:
+    if enrolment.status not in checkout.UNPAID:
         return redirect("enrollment:check-mail")
     return _to_payment(enrolment, form.card)
 

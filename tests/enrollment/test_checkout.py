@@ -31,6 +31,7 @@ FORM = {
     "identity_kind": "cedula",
     "identity": "1710034065",
     "terms": "on",
+    "token": "a form's",
 }
 
 
@@ -125,7 +126,7 @@ def test_a_card_whose_bank_asks_and_one_that_is_declined(signed_in: Person) -> N
     page = signed_in.client.get(refused["Location"]).content.decode()
     assert "declined" in page
     assert "Go to PayPal again" in page
-    asked = signed_in.client.post("/checkout/", FORM | {"pay_with": asks.public_id})
+    asked = signed_in.client.post("/checkout/", FORM | {"pay_with": asks.public_id, "token": "another form's"})
     back = local(answer_bank(asked["Location"]).headers["Location"])
     assert signed_in.client.get(back)["Location"] == "/checkout/mail/"
     assert sorted(Payment.objects.values_list("status", flat=True)) == ["captured", "failed"]
