@@ -159,6 +159,9 @@ class WebhookEvent(models.Model):
     class Meta:
         verbose_name = _("webhook event")
         verbose_name_plural = _("webhook events")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["received_at"], condition=Q(processed_at=None), name="webhook_event_waiting"),
+        ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["service", "event_ref"], name="webhook_event_once"),
         ]
