@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from billing.models import Account, Transfer
 from billing.wallet import BALANCES, accounts_of, moves, signed_amount
+from lib.days import check_days, of_days
 from lib.errors import Invalid
-from lib.lists import MAX_LIMIT
+from lib.lists import bad_cursor, check_limit
+from lib.spreadsheets import answer_csv, plain
 
 CSV_COLUMNS = ("at", "kind", "memo", "amount", "balance", "currency", "reference", "id")
 
@@ -48,24 +51,17 @@ class Wanted:
         if self.currency and self.currency not in BALANCES:
             message = _("There is no balance in this currency.")
             raise Invalid(message, fields={"currency": [message]})
-        if self.since and self.until and self.since > self.until:
-            message = _("The last day is before the first one.")
-            raise Invalid(message, fields={"until": [message]})
+        check_days(self.since, self.until)
 
     def narrow(self, rows: QuerySet[Transfer]) -> QuerySet[Transfer]:
         if self.currency:
             rows = rows.filter(currency=self.currency)
-        if self.since:
-            rows = rows.filter(created_at__gte=_midnight(self.since))
-        if self.until and self.until < date.max:
-            rows = rows.filter(created_at__lt=_midnight(self.until + timedelta(days=1)))
-        return rows
+        return of_days(rows, "created_at", self.since, self.until)
 
 
 def page(organisation: Organisation, wanted: Wanted, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """`{"items", "next"}`, newest first. Ids of transfers do not sort by time, so the cursor holds the time too."""
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
+    check_limit(limit)
     own = _own(organisation)
     rows = wanted.narrow(moves(set(own))).order_by("-created_at", "-pk")
     if cursor:
@@ -83,6 +79,24 @@ def rows(organisation: Organisation, wanted: Wanted) -> Iterator[Movement]:
     own = _own(organisation)
     found = wanted.narrow(moves(set(own))).order_by("created_at", "pk")
     return _with_balances(found.iterator(chunk_size=2000), own)
+
+
+def as_file(request: HttpRequest, organisation: Organisation, wanted: Wanted) -> StreamingHttpResponse:
+    """Amounts as the ledger has them, with a sign and a point; the names that people gave are no formulas."""
+    lines = (
+        [
+            row.at.isoformat(),
+            row.source_type,
+            plain(row.memo),
+            f"{row.amount:f}",
+            f"{row.balance:f}",
+            row.currency,
+            plain(row.source_id),
+            str(row.id),
+        ]
+        for row in rows(organisation, wanted)
+    )
+    return answer_csv(request, name="wallet", columns=CSV_COLUMNS, rows=lines)
 
 
 def _own(organisation: Organisation) -> dict[UUID, Account]:
@@ -111,10 +125,6 @@ def _balance_after(account: UUID, row: Transfer) -> Decimal:
     return balance
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
 def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
     # A plus sign in an address is a space: cursors that were not escaped work too.
     moment, _sign, pk = cursor.replace(" ", "+").partition("~")
@@ -122,4 +132,4 @@ def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
         parsed = datetime.fromisoformat(moment)
         return parsed.astimezone(UTC), UUID(hex=pk)
     except (ValueError, OverflowError):
-        raise Invalid(_("This cursor is not valid."), fields={"cursor": [_("Take it from `next`.")]}) from None
+        raise bad_cursor() from None

@@ -42,6 +42,7 @@ COOKIE = "referral"
 SALT = "billing.referral"
 COOKIE_LIFE = timedelta(days=30)
 CODE_LENGTH = 10
+LONGEST_CODE = 32  # of a cookie: more than any that we have made
 # What is earned can be spent for so long.
 REWARD_LIFE = timedelta(days=90)
 # More of one organisation's referrals wait for the next month.
@@ -87,10 +88,8 @@ def code_of(organisation: Organisation) -> str:
 
 
 def remember_visit(answer: HttpResponse, code: str) -> None:
-    """Leave a signed cookie for a code that exists. The link that was followed last counts."""
-    if not ReferralCode.objects.filter(code=code.lower(), organisation__archived_at=None).exists():
-        return
-    visit = signing.dumps({"code": code.lower(), "at": now().isoformat()}, salt=SALT)
+    """Leave a signed cookie, for any code: it is looked up at the sign-up. The link that was followed last counts."""
+    visit = signing.dumps({"code": code.lower()[:LONGEST_CODE], "at": now().isoformat()}, salt=SALT)
     answer.set_cookie(
         COOKIE, visit, max_age=COOKIE_LIFE, httponly=True, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE
     )
@@ -103,7 +102,8 @@ def keep_after_sign_up(*, request: HttpRequest, person: User, organisation: Orga
         visit = signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=COOKIE_LIFE)
     except signing.BadSignature:
         return
-    code = ReferralCode.objects.filter(code=visit["code"]).select_related("organisation").first()
+    codes = ReferralCode.objects.filter(organisation__archived_at=None).select_related("organisation")
+    code = codes.filter(code=visit["code"]).first()
     if code is None or organisation.created_at < datetime.fromisoformat(visit["at"]):
         return
     if Member.objects.filter(organisation=organisation).exclude(user=person).exists():

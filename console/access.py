@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import actor as actors
@@ -9,6 +12,9 @@ from accounts.actor import Actor
 from accounts.models import User
 from accounts.roles import STAFF_CHANGES, STAFF_SEES
 from lib.errors import AppError, Forbidden, NotFound
+from lib.ids import decode_id
+
+Row = TypeVar("Row", bound=Model)
 
 
 def require_staff(actor: Actor, app: str, *, change: bool = False) -> Actor:
@@ -31,6 +37,14 @@ def may_see(actor: Actor, app: str, *, change: bool = False) -> bool:
     """Of a member of staff: whether `require_staff` would let them."""
     person = actor.user
     return person is not None and person.is_staff and _is_granted(person, app, change=change)
+
+
+def get_row(rows: QuerySet[Row], prefix: str, public_id: str) -> Row:
+    """A row of any customer, for staff whom `require_staff` has let through. Raises NotFound."""
+    found = rows.filter(pk=decode_id(prefix, public_id)).first()
+    if found is None:
+        raise NotFound(_("This does not exist."))
+    return found
 
 
 def _is_granted(person: User, app: str, *, change: bool) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib.postgres.aggregates import StringAgg
 from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
-from django.utils.translation import gettext as _
 
 from accounts.models import Member, Organisation
 from accounts.roles import Role
@@ -18,9 +17,8 @@ from billing import plans, wallet
 from billing.accounts import WALLET_KIND
 from billing.models import Account, Plan, Subscription
 from billing.wallet import Balance
+from console.access import get_row
 from lib.clock import now
-from lib.errors import NotFound
-from lib.ids import decode_id
 from pods.models import Payer, Pod, Usage
 
 DAYS = 30
@@ -39,10 +37,7 @@ def customers(search: str = "") -> QuerySet[Organisation]:
 
 
 def find(public_id: str) -> Organisation:
-    found = customers().filter(pk=decode_id("org", public_id)).first()
-    if found is None:
-        raise NotFound(_("There is no such customer."))
-    return found
+    return get_row(customers(), "org", public_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from billing.disputes.claims import WINDOW
 from catalyst.models import Checkpoint, Failover, NodePod
 from pods import metering
 from pods.actions import can_signal
@@ -128,6 +129,7 @@ def tab_context(pod: Pod, tab: str) -> dict[str, Any]:
         context["placements"] = pod.placements.select_related("provider").order_by("epoch", "attempt")
         context["so_far"] = metering.spent(pod)
         paid = pod.placements.filter(payer=Payer.WALLET, billed_amount__gt=0)
+        context["dispute_window"] = WINDOW.days
         context["paid_to_owner"] = paid.exclude(operator=None).exclude(operator=pod.organisation).exists()
     return context
 

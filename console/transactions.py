@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
@@ -18,9 +17,10 @@ from accounts.models import Organisation
 from billing.models import Chargeback, Deposit, Payment, Payout, Refund, Transfer, Withdrawal
 from billing.payments.services import NAMES
 from billing.states import ChargebackStatus, DepositStatus, PaymentStatus, PayoutStatus, RefundStatus, WithdrawalStatus
+from lib.days import check_days, of_days
 from lib.errors import Invalid, NotFound
 from lib.ids import decode_id
-from lib.lists import MAX_LIMIT
+from lib.lists import check_limit, parse_cursor
 
 USDC = "usdc"
 STATUSES = (PaymentStatus, RefundStatus, ChargebackStatus, DepositStatus, WithdrawalStatus, PayoutStatus)
@@ -102,6 +102,7 @@ class Wanted:
         if self.kind and self.kind not in KINDS:
             message = _("There is no such kind.")
             raise Invalid(message, fields={"kind": [message]})
+        check_days(self.since, self.until)
 
     def rows(self, kind: Kind) -> QuerySet[Any]:
         rows = kind.rows()
@@ -111,18 +112,14 @@ class Wanted:
             rows = rows.filter(**{kind.service: self.service})
         elif self.service and self.service != USDC:
             rows = rows.none()
-        if self.since:
-            rows = rows.filter(**{f"{kind.at}__gte": _midnight(self.since)})
-        if self.until and self.until < date.max:
-            rows = rows.filter(**{f"{kind.at}__lt": _midnight(self.until + timedelta(days=1))})
+        rows = of_days(rows, kind.at, self.since, self.until)
         return rows.filter(**{kind.owner: self.organisation}) if self.organisation else rows
 
 
 def page(wanted: Wanted, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """`{"items", "next"}`, newest first. Keys of all kinds sort by time, so the cursor is the last key."""
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Invalid(_("limit is out of range."), fields={"limit": [_("Ask for 1 to %d rows.") % MAX_LIMIT]})
-    before = _parse_cursor(cursor) if cursor else None
+    check_limit(limit)
+    before = parse_cursor(cursor) if cursor else None
     found: list[tuple[str, Any]] = []
     for name, kind in KINDS.items():
         if wanted.kind in ("", name):
@@ -179,14 +176,3 @@ def _service_of(kind: Kind, row: Any) -> str:
         return f"USDC {row.chain}"
     slug = getattr(row, kind.service)
     return NAMES.get(slug) or (slug.upper() if slug == USDC else slug)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def _parse_cursor(cursor: str) -> UUID:
-    try:
-        return UUID(hex=cursor)
-    except ValueError:
-        raise Invalid(_("This cursor is not valid."), fields={"cursor": [_("Take it from `next`.")]}) from None

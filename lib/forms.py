@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.utils.formats import sanitize_separators
+from django.utils.translation import gettext_lazy as _
 
-from lib.errors import AppError
+from lib.days import check_days
+from lib.errors import AppError, Invalid
+
+DAY = {"type": "date"}
+
+
+class DaysForm(forms.Form):
+    """The days of a filter."""
+
+    since = forms.DateField(label=_("From (UTC)"), required=False, widget=forms.DateInput(DAY, format="%Y-%m-%d"))
+    until = forms.DateField(label=_("Until (UTC)"), required=False, widget=forms.DateInput(DAY, format="%Y-%m-%d"))
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        try:
+            check_days(data.get("since"), data.get("until"))
+        except Invalid as refusal:
+            add_refusal(self, refusal)
+        return data
 
 
 def add_refusal(form: forms.BaseForm, refusal: AppError) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ninja import Router, Schema, Status
 from pydantic import Field
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
@@ -221,7 +221,7 @@ def withdraw(request: Request, body: WithdrawIn) -> tuple[int, dict[str, Any]]:
         address=body.address,
         amount=body.amount,
         actor=request.actor,
-        key=f"api-{request.headers['Idempotency-Key']}"[:120],
+        key=key_of(request),
     )
     return 201, show_withdrawal(made)
 

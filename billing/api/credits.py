@@ -9,7 +9,7 @@ from typing import Any
 from ninja import Router, Schema
 from pydantic import Field
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.models import Organisation
 from accounts.requests import Request
 from billing import access, credits, lots, wallet
@@ -90,6 +90,5 @@ def hand_on(request: Request, body: HandOnIn) -> dict[str, Any]:
     """Give credits to another organisation; they keep their expiry date. Welcome credits cannot be transferred."""
     organisation = access.organisation_to_pay_for(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "credits.transfer", per_minute=20)
-    key = f"api-{request.headers['Idempotency-Key']}"
-    credits.hand_on(sender=organisation, to=body.to, amount=body.amount, actor=request.actor, key=key)
+    credits.hand_on(sender=organisation, to=body.to, amount=body.amount, actor=request.actor, key=key_of(request))
     return show_credits(organisation)

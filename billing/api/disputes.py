@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Q
@@ -13,7 +14,7 @@ from ninja.files import UploadedFile
 from ninja.params.functions import File
 from pydantic import Field
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
@@ -25,6 +26,7 @@ from lib.rate import limit as limit_rate
 from lib.schemas import Money
 
 router = Router(tags=["billing"])
+SHOWN = ("decisions", "evidence")  # what `show_dispute` reads of other tables
 FILE: Any = File(None, description="A PNG or JPEG image, a PDF or plain text of at most 5 MB.")
 
 
@@ -117,9 +119,9 @@ def show_dispute(dispute: Dispute, role: str) -> dict[str, Any]:
                 "by_deadline": decision.by_id is None,
                 "created_at": decision.created_at,
             }
-            for decision in dispute.decisions.order_by("number")
+            for decision in sorted(dispute.decisions.all(), key=attrgetter("number"))
         ],
-        "evidence": [show_evidence(row, dispute) for row in dispute.evidence.order_by("pk")],
+        "evidence": [show_evidence(row, dispute) for row in sorted(dispute.evidence.all(), key=attrgetter("pk"))],
     }
 
 
@@ -139,7 +141,7 @@ def show_evidence(row: DisputeEvidence, dispute: Dispute) -> dict[str, Any]:
 def list_disputes(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Disputes of the organisation, as renter or as owner, newest first."""
     organisation = access.organisation_to_see(request.actor)
-    rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation))
+    rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).prefetch_related(*SHOWN)
 
     def show(row: Dispute) -> dict[str, Any]:
         return show_dispute(row, "renter" if row.renter_id == organisation.pk else "owner")
@@ -169,8 +171,7 @@ def read_claims(request: Request, pod_id: str) -> dict[str, Any]:
 def open_dispute(request: Request, body: OpenIn) -> tuple[int, dict[str, Any]]:
     """Dispute what was paid to the owner of a machine for a pod. The owner has 7 days to answer."""
     limit_rate(f"organisation:{request.actor.organisation_id}", "disputes.open", per_minute=10)
-    key = request.headers["Idempotency-Key"]
-    dispute = opening.open_dispute(actor=request.actor, **body.dict(), idempotency_key=key)
+    dispute = opening.open_dispute(actor=request.actor, **body.dict(), idempotency_key=key_of(request))
     return 201, show_dispute(dispute, "renter")
 
 
@@ -185,6 +186,7 @@ def read_dispute(request: Request, dispute_id: str) -> dict[str, Any]:
 def answer(request: Request, dispute_id: str, body: TextIn) -> dict[str, Any]:
     """What the owner says to it, once, within the deadline."""
     dispute, side = access.get_dispute(request.actor, dispute_id, Permission.MANAGE_BILLING)
+    limit_rate(f"organisation:{side.pk}", "disputes.say", per_minute=20)
     return show_dispute(opening.answer(dispute=dispute, side=side, text=body.text, actor=request.actor), "owner")
 
 
@@ -193,6 +195,7 @@ def answer(request: Request, dispute_id: str, body: TextIn) -> dict[str, Any]:
 def appeal(request: Request, dispute_id: str, body: TextIn) -> dict[str, Any]:
     """Ask for a second decision by somebody else, once for each side, within 7 days of the first."""
     dispute, side = access.get_dispute(request.actor, dispute_id, Permission.MANAGE_BILLING)
+    limit_rate(f"organisation:{side.pk}", "disputes.say", per_minute=20)
     dispute = opening.appeal(dispute=dispute, side=side, text=body.text, actor=request.actor)
     return show_dispute(dispute, "renter" if side == dispute.renter else "owner")
 

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from accounts.requests import Request
 from billing import access, history
-from billing.views.history import as_file
 from lib.money import money_json
 from lib.rate import limit as limit_rate
 from lib.schemas import Money
@@ -76,4 +75,4 @@ def download_movements(request: Request, filters: Query[WantedIn]) -> StreamingH
     """All of them as a file, oldest first; times are UTC."""
     organisation = access.organisation_to_see(request.actor)
     limit_rate(f"organisation:{organisation.pk}", "billing.export", per_minute=30)
-    return as_file(request, organisation, filters.wanted())
+    return history.as_file(request, organisation, filters.wanted())

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from ninja import Router, Schema
 from pydantic import Field
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from billing import access, inbox, plans, wallet
 from billing.models import Payment, Plan
@@ -216,8 +216,3 @@ def start_payment(
         **checkout.own_pages(),
     )
     return show_payment(payment)
-
-
-def key_of(request: Request) -> str:
-    """The key of a request, as the domain keeps it."""
-    return f"api-{request.headers['Idempotency-Key']}"[:120]

@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 from ninja import Router, Schema
 from pydantic import Field
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, key_of
 from accounts.models import Organisation
 from accounts.requests import Request
 from billing import access, dunning, payment_methods, plans, renewals
 from billing.api.methods import CardOut, show_card
-from billing.api.payments import PaymentOut, PlanOut, key_of, show_payment, show_plan, start_payment
+from billing.api.payments import PaymentOut, PlanOut, show_payment, show_plan, start_payment
 from billing.models import Payment, Subscription
 from billing.payments.services import STRIPE
 from lib.errors import Conflict, Invalid

@@ -78,7 +78,7 @@ def pick(subject: Subject, owner: str) -> Claim:
     found = [claim for claim in subject.claims if not owner or claim.owner.public_id == owner]
     if len(found) != 1:
         names = ", ".join(f"{claim.owner.public_id} ({claim.owner.name})" for claim in subject.claims)
-        message = _("Name one of the owners whom it ran at: %s.") % names
+        message = _("Name the owner whom the dispute is with, one of these: %s.") % names
         raise Invalid(message, fields={"owner": [message]})
     return found[0]
 

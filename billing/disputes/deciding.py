@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 ACTOR = actors.worker("billing.disputes")
 APPEAL_WITHIN = timedelta(days=7)
 BATCH = 100
+LONGEST_NOTE = 2000
 FIRST, SECOND = 1, 2
 
 
@@ -39,7 +40,7 @@ def decide(*, dispute: Dispute, refund: Decimal | str, note: str, person: User) 
     Sent twice it decides once. Raises Conflict when there is nothing to decide, and for the second decision by whoever
     made the first; Forbidden for a member of either side; Invalid.
     """
-    dispute, note, sum_ = lock(dispute), check_text(note, "note"), check_amount(refund, "refund")
+    dispute, note, sum_ = lock(dispute), check_text(note, "note", LONGEST_NOTE), check_amount(refund, "refund")
     if Member.objects.filter(user=person, organisation__in=[dispute.renter_id, dispute.owner_id]).exists():
         raise Forbidden(_("You belong to one of the sides."))
     if sum_ > dispute.amount:

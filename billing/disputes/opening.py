@@ -147,10 +147,10 @@ def is_late(dispute: Dispute) -> bool:
     return dispute.due_at is not None and dispute.due_at <= now()
 
 
-def check_text(text: str, field: str = "text") -> str:
+def check_text(text: str, field: str = "text", longest: int = LONGEST_TEXT) -> str:
     text = text.strip()
-    if not 1 <= len(text) <= LONGEST_TEXT or "\x00" in text:
-        message = _("Write 1 to %d characters.") % LONGEST_TEXT
+    if not 1 <= len(text) <= longest or "\x00" in text:
+        message = _("Write 1 to %d characters.") % longest
         raise Invalid(message, fields={field: [message]})
     return text
 

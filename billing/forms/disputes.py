@@ -7,7 +7,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from billing.disputes.claims import Subject
+from billing.disputes.claims import WINDOW, Subject
+from billing.disputes.deciding import LONGEST_NOTE
+from billing.disputes.opening import LONGEST_TEXT
 from billing.states import DisputeReason
 from lib.forms import read_number
 
@@ -15,7 +17,7 @@ from lib.forms import read_number
 class TextForm(forms.Form):
     """An answer or an appeal."""
 
-    text = forms.CharField(label=_("What you say to it"), max_length=4000, widget=forms.Textarea({"rows": 6}))
+    text = forms.CharField(label=_("What you say to it"), max_length=LONGEST_TEXT, widget=forms.Textarea({"rows": 6}))
 
 
 class OpenForm(forms.Form):
@@ -25,13 +27,12 @@ class OpenForm(forms.Form):
     amount = forms.CharField(
         label=_("Disputed amount"),
         max_length=24,
-        help_text=_("At most what you paid this owner for the pod in the last 14 days."),
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )
     reason = forms.ChoiceField(label=_("Reason"), choices=DisputeReason.choices)
     text = forms.CharField(
         label=_("What happened"),
-        max_length=4000,
+        max_length=LONGEST_TEXT,
         help_text=_("When, and how it showed. The owner reads this; you can add files afterwards."),
         widget=forms.Textarea({"rows": 6}),
     )
@@ -41,6 +42,8 @@ class OpenForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["owner"]
         assert isinstance(field, forms.ChoiceField)
+        window = _("At most what you paid this owner for the pod in the last %(days)d days.")
+        self.fields["amount"].help_text = window % {"days": WINDOW.days}
         field.choices = [
             (claim.owner.public_id, f"{claim.owner.name} · {claim.paid.normalize():f} {claim.currency}")
             for claim in subject.claims
@@ -48,3 +51,17 @@ class OpenForm(forms.Form):
 
     def clean_amount(self) -> str:
         return read_number(self.cleaned_data["amount"].strip())
+
+
+class DecisionForm(forms.Form):
+    """What staff decide."""
+
+    refund = forms.CharField(
+        label=_("Refund to the renter"), max_length=24, widget=forms.TextInput({"inputmode": "decimal"})
+    )
+    note = forms.CharField(
+        label=_("Reason, which both sides read"), max_length=LONGEST_NOTE, widget=forms.Textarea({"rows": 5})
+    )
+
+    def clean_refund(self) -> str:
+        return read_number(self.cleaned_data["refund"].strip())

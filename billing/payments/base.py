@@ -301,25 +301,6 @@ class ChargebackService(Protocol):
         """Give in. Raises Refused, such as when it is decided, and Gone."""
 
 
-class CardService(Service, Protocol):
-    """Keeps cards of customers, for payments to come."""
-
-    def create_customer(self, reference: str, *, request_id: str) -> str:
-        """Who an organisation (`reference`) is at the service."""
-
-    def begin_setup(self, customer_ref: str, *, request_id: str) -> str:
-        """The secret with which a browser, and the service alone, takes a card's number."""
-
-    def cards(self, customer_ref: str) -> list[Card]:
-        """Those that the service keeps now. Raises Gone."""
-
-    def make_default(self, customer_ref: str, card_ref: str) -> None:
-        """What renewals are charged to. Raises Gone."""
-
-    def forget(self, card_ref: str) -> None:
-        """Keep it no longer; one that is not kept is fine."""
-
-
 class SubscriptionService(Protocol):
     """Renews plans: it collects each month from the customer's default card (`by_card`), or from their account there,
     in which they agree to each change too. All calls go out, and raise ServiceDown."""

@@ -17,9 +17,8 @@ from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
-from billing.disputes import books, claims, evidence, opening
+from billing.disputes import claims, evidence, opening, reading
 from billing.forms.disputes import OpenForm, TextForm
-from billing.lifecycle import DisputeStatus
 from billing.models import Dispute
 from lib.errors import AppError, Conflict
 from lib.forms import add_refusal
@@ -34,13 +33,7 @@ def list_disputes(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
     rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).order_by("-pk")
     page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
-    pages = {
-        "number": page.number,
-        "pages": page.paginator.num_pages,
-        "previous_url": f"?page={page.previous_page_number()}" if page.has_previous() else "",
-        "next_url": f"?page={page.next_page_number()}" if page.has_next() else "",
-    }
-    context = {"rows": page, "pages": pages, "organisation": organisation, "live_path": LIVE_PATH}
+    context = {"rows": page, "organisation": organisation, "live_path": LIVE_PATH}
     return render(request, "billing/disputes.html", context)
 
 
@@ -53,14 +46,20 @@ def open_dispute(request: Request, pod_id: str) -> HttpResponse:
             return redirect("billing:dispute", dispute.public_id)  # the form was sent twice
         if first is None:
             claims.pick(subject, "")  # says why there is nothing to dispute
-        limit(f"organisation:{subject.renter.pk}", "disputes.open", per_minute=10)
+        limit(f"organisation:{request.actor.organisation_id}", "disputes.open", per_minute=10)
         form = OpenForm(subject, request.POST)
         if form.is_valid() and (dispute := _open(request, pod_id, form)) is not None:
             return redirect("billing:dispute", dispute.public_id)
     else:
         amount = f"{first.paid.normalize():f}" if first else ""
         form = OpenForm(subject, initial={"token": uuid4().hex, "amount": amount})
-    context = {"form": form, "subject": subject, "pod_id": pod_id, "days": opening.ANSWER_WITHIN.days}
+    context = {
+        "form": form,
+        "subject": subject,
+        "pod_id": pod_id,
+        "days": opening.ANSWER_WITHIN.days,
+        "window": claims.WINDOW.days,
+    }
     return render(request, "billing/dispute_open.html", context, status=422 if form.errors else 200)
 
 
@@ -90,31 +89,17 @@ def _key(token: str) -> str:
 @require_GET
 def show(request: Request, dispute_id: str) -> HttpResponse:
     dispute, side = access.get_dispute(request.actor, dispute_id)
-    context = about(dispute, side) | {"form": TextForm(), "live_path": LIVE_PATH}
-    return render(request, "billing/_dispute.html" if request.htmx else "billing/dispute.html", context)
+    if request.htmx:
+        return render(request, "billing/_dispute.html", reading.about(dispute, side))
+    return _page(request, dispute, side, TextForm())
 
 
-def about(dispute: Dispute, side: Organisation | None) -> dict[str, Any]:
-    """What a side may read; everything for staff (no side)."""
-    records = dispute.records.order_by("pk")
-    if side is not None:
-        records = records.filter(Q(only_for=None) | Q(only_for=side))
-    late = opening.is_late(dispute)
-    live = dispute.status in {DisputeStatus.DECIDED, DisputeStatus.APPEALED} and not late
-    return {
-        "dispute": dispute,
-        "side": side,
-        "records": records,
-        "evidence": dispute.evidence.select_related("organisation").order_by("pk"),
-        "decisions": dispute.decisions.order_by("number"),
-        "appeals": dispute.appeals.select_related("organisation").order_by("pk"),
-        "short": dispute.held < books.owners_part(dispute, dispute.amount),
-        "may_answer": side == dispute.owner and dispute.status == DisputeStatus.OPEN and not late,
-        "may_appeal": side is not None and live and not dispute.appeals.filter(organisation=side).exists(),
-        "may_hand_in": side is not None and dispute.status != DisputeStatus.FINAL,
-        "most_files": evidence.MOST_FILES,
-        "largest_mb": evidence.LARGEST // 1024 // 1024,
-    }
+def _page(request: Request, dispute: Dispute, side: Organisation, form: TextForm, saying: str = "") -> HttpResponse:
+    """`saying`: what was said and refused, which stays in its form."""
+    context = reading.about(dispute, side) | {"form": form, "live_path": LIVE_PATH}
+    if saying:
+        context |= {"may_answer": saying == "answer", "may_appeal": saying == "appeal"}
+    return render(request, "billing/dispute.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
@@ -130,12 +115,16 @@ def appeal(request: Request, dispute_id: str) -> HttpResponse:
 def _say(request: Request, dispute_id: str, verb: Any, done: str) -> HttpResponse:
     dispute, side = access.get_dispute(request.actor, dispute_id, Permission.MANAGE_BILLING)
     limit(f"organisation:{side.pk}", "disputes.say", per_minute=20)
-    try:
-        verb(dispute=dispute, side=side, text=request.POST.get("text", ""), actor=request.actor)
-    except AppError as refusal:
-        messages.error(request, refusal.message)
-    else:
-        messages.success(request, done)
+    form = TextForm(request.POST)
+    if form.is_valid():
+        try:
+            verb(dispute=dispute, side=side, text=form.cleaned_data["text"], actor=request.actor)
+        except AppError as refusal:
+            add_refusal(form, refusal)
+    if form.errors:
+        dispute.refresh_from_db()
+        return _page(request, dispute, side, form, verb.__name__)
+    messages.success(request, done)
     return redirect("billing:dispute", dispute.public_id)
 
 

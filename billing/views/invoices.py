@@ -21,13 +21,7 @@ ROWS = 25
 def list_invoices(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
     page = Paginator(invoices.invoices_of(organisation), ROWS).get_page(request.GET.get("page"))
-    pages = {
-        "number": page.number,
-        "pages": page.paginator.num_pages,
-        "previous_url": f"?page={page.previous_page_number()}" if page.has_previous() else "",
-        "next_url": f"?page={page.next_page_number()}" if page.has_next() else "",
-    }
-    context = {"rows": page, "pages": pages, "details": invoices.details_of(organisation), "organisation": organisation}
+    context = {"rows": page, "details": invoices.details_of(organisation), "organisation": organisation}
     return render(request, "billing/invoices.html", context)
 
 

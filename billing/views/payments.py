@@ -43,12 +43,10 @@ def home(request: Request) -> HttpResponse:
     context = {
         **_balances(organisation),
         "rows": page,
-        "pages": _pages(page, month),
         "month": month,
         "earlier": month - timedelta(days=1),
         "later": (month + timedelta(days=32)).replace(day=1) if month < _first_day(now()) else None,
         "payments": Payment.objects.filter(organisation=organisation).select_related("plan").order_by("-pk")[:10],
-        "taken_back": chargebacks.open_for(organisation.pk),
         "live_path": LIVE_PATH,
     }
     return render(request, "billing/home.html", context)
@@ -66,6 +64,7 @@ def _balances(organisation: Organisation) -> dict[str, Any]:
         "balances": rows,
         "plan": plans.current_plan(organisation),
         "subscription": plans.current_subscription(organisation),
+        "taken_back": chargebacks.open_for(organisation.pk),
     }
 
 
@@ -155,17 +154,3 @@ def _month(text: str) -> datetime:
 
 def _first_day(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _pages(page: Any, month: datetime) -> dict[str, Any]:
-    """What `parts/pager.html` shows."""
-
-    def url(number: int) -> str:
-        return f"?month={month:%Y-%m}&page={number}#statement"
-
-    return {
-        "number": page.number,
-        "pages": page.paginator.num_pages,
-        "previous_url": url(page.previous_page_number()) if page.has_previous() else "",
-        "next_url": url(page.next_page_number()) if page.has_next() else "",
-    }

@@ -14,21 +14,19 @@ from billing import access, referrals
 from lib.rate import limit
 
 ROWS = 25
+LIVE_PATH = "/ws/dashboard/"  # carries every event of the organisation, those of referrals too
 
 
 @require_GET
 def show(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
     page = Paginator(referrals.referrals_of(organisation), ROWS).get_page(request.GET.get("page"))
+    if request.htmx:
+        return render(request, "billing/_referrals.html", {"rows": page})
     context = {
         "summary": referrals.summary_of(organisation),
         "rows": page,
-        "pages": {
-            "number": page.number,
-            "pages": page.paginator.num_pages,
-            "previous_url": f"?page={page.previous_page_number()}" if page.has_previous() else "",
-            "next_url": f"?page={page.next_page_number()}" if page.has_next() else "",
-        },
+        "live_path": LIVE_PATH,
         "reward": settings.REFERRAL_CREDITS,
         "days": referrals.REWARD_LIFE.days,
         "per_month": referrals.PER_MONTH,

@@ -16,10 +16,9 @@ from accounts.requests import Request
 from billing import plans, receipts, wallet
 from billing.models import Payment, Subscription, Transfer
 from console import costs, customers, spending, transactions
-from console.access import may_see, require_staff
+from console.access import get_row, may_see, require_staff
 from lib.clock import now
 from lib.errors import NotFound
-from lib.ids import decode_id
 from lib.lists import page_of
 from lib.money import money_json
 from pods.models import Pod
@@ -56,7 +55,7 @@ def list_customers(request: Request, limit: int = 50, cursor: str | None = None)
 
 @router.get("admin/customer/{email}")
 def get_customer(request: Request, email: str) -> dict[str, Any]:
-    """A person, and the organisations they belong to; balances for staff who may see billing."""
+    """A person, and the organisations they belong to; balances and what was spent for staff who may see billing."""
     require_staff(request.actor, "accounts")
     person = User.objects.filter(email__iexact=email).first()
     if person is None:
@@ -110,10 +109,7 @@ def get_transaction(request: Request, tx_id: str) -> dict[str, Any]:
 @router.post("admin/resend-receipt")
 def resend_receipt(request: Request, body: ReceiptIn) -> dict[str, Any]:
     require_staff(request.actor, "billing", change=True)
-    payment = Payment.objects.filter(pk=decode_id("pay", body.payment_id), status="captured").first()
-    if payment is None:
-        raise NotFound(_("There is no such paid payment."))
-    receipts.send_receipt(payment)
+    receipts.send_receipt(get_row(Payment.objects.filter(status="captured"), "pay", body.payment_id))
     return {"sent": True}
 
 
@@ -151,9 +147,9 @@ def _show_organisation(organisation: Organisation, *, sees_money: bool) -> dict[
         "id": organisation.public_id,
         "name": organisation.name,
         "plan": plans.current_plan(organisation).slug,
-        "spent_30_days": money_json(customers.spent_since(organisation, month), "USD"),
     }
     if sees_money:
+        shown["spent_30_days"] = money_json(customers.spent_since(organisation, month), "USD")
         balances = [wallet.balance(organisation, currency) for currency in wallet.BALANCES]
         shown["balances"] = [money_json(row.available, row.currency) for row in balances]
     return shown

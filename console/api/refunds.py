@@ -6,23 +6,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.utils.translation import gettext as _
 from ninja import Router, Schema, Status
 from ninja.params.functions import Header
 from pydantic import Field
 
+from accounts.idempotency import DESCRIPTION, HEADER, LONGEST_KEY, as_kept
 from accounts.requests import Request
 from billing import refunds
 from billing.models import Payment, Refund
-from console.access import require_staff
-from lib.errors import NotFound
-from lib.ids import decode_id
+from console.access import get_row, require_staff
 from lib.lists import page_of
 from lib.money import money_json
 from lib.schemas import Money
 
 router = Router(tags=["staff"])
-KEY: Any = Header(..., alias="Idempotency-Key", min_length=1, max_length=120)
+KEY: Any = Header(..., alias=HEADER, min_length=1, max_length=LONGEST_KEY, description=DESCRIPTION)
 
 
 class RefundIn(Schema):
@@ -78,9 +76,7 @@ def list_refunds(request: Request, limit: int = 50, cursor: str | None = None) -
 def refund_payment(request: Request, body: RefundIn, idempotency_key: str = KEY) -> Status[dict[str, Any]]:
     """Give a payment back, in part or in full. `sent`: the service has not confirmed it yet, and is asked again."""
     actor = require_staff(request.actor, "billing", change=True)
-    payment = Payment.objects.filter(pk=decode_id("pay", body.payment_id)).first()
-    if payment is None:
-        raise NotFound(_("There is no such payment."))
-    key = f"api-{idempotency_key}"[:120]
+    payment = get_row(Payment.objects.all(), "pay", body.payment_id)
+    key = as_kept(idempotency_key)
     made = refunds.give_back(payment=payment, amount=body.amount, reason=body.reason, actor=actor, idempotency_key=key)
     return Status(201, show_refund(made))

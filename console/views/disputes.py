@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Case, IntegerField, Value, When
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import require_person
 from accounts.requests import Request
 from billing.access import evidence_of
-from billing.disputes import deciding, evidence
+from billing.disputes import deciding, evidence, reading
+from billing.forms.disputes import DecisionForm
 from billing.lifecycle import DisputeStatus
 from billing.models import Dispute
-from billing.views.disputes import about
-from console.access import require_staff
-from lib.errors import AppError, NotFound
-from lib.ids import decode_id
+from console.access import get_row, require_staff
+from lib.errors import AppError
+from lib.forms import add_refusal
 
 ROWS = 50
 TO_DECIDE = (DisputeStatus.ANSWERED, DisputeStatus.APPEALED)
-
-
-class DecisionForm(forms.Form):
-    refund = forms.CharField(
-        label=gettext_lazy("Refund to the renter"), max_length=24, widget=forms.TextInput({"inputmode": "decimal"})
-    )
-    note = forms.CharField(
-        label=gettext_lazy("Reason, which both sides read"), max_length=2000, widget=forms.Textarea({"rows": 5})
-    )
-
-
-def find(dispute_id: str) -> Dispute:
-    found = Dispute.objects.select_related("renter", "owner").filter(pk=decode_id("dsp", dispute_id)).first()
-    if found is None:
-        raise NotFound(_("There is no such dispute."))
-    return found
 
 
 @require_GET
@@ -50,45 +32,48 @@ def list_disputes(request: Request) -> HttpResponse:
     first = Case(When(status__in=TO_DECIDE, then=Value(0)), default=Value(1), output_field=IntegerField())
     rows = Dispute.objects.select_related("renter", "owner").annotate(first=first).order_by("first", "pk")
     page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
-    pages = {
-        "number": page.number,
-        "pages": page.paginator.num_pages,
-        "previous_url": f"?page={page.previous_page_number()}" if page.has_previous() else "",
-        "next_url": f"?page={page.next_page_number()}" if page.has_next() else "",
-    }
-    return render(request, "console/disputes.html", {"rows": page, "pages": pages})
+    return render(request, "console/disputes.html", {"rows": page})
 
 
 @require_GET
 def show_dispute(request: Request, dispute_id: str) -> HttpResponse:
     require_staff(request.actor, "billing")
-    dispute = find(dispute_id)
-    context = about(dispute, None) | {
-        "form": DecisionForm(initial={"refund": f"{dispute.amount.normalize():f}"}),
-        "may_decide": dispute.status in TO_DECIDE,
+    dispute = _find(dispute_id)
+    return _page(request, dispute, DecisionForm(initial={"refund": f"{dispute.amount.normalize():f}"}))
+
+
+def _find(dispute_id: str) -> Dispute:
+    return get_row(Dispute.objects.select_related("renter", "owner"), "dsp", dispute_id)
+
+
+def _page(request: Request, dispute: Dispute, form: DecisionForm) -> HttpResponse:
+    context = reading.about(dispute, None) | {
+        "form": form,
+        "may_decide": form.errors or dispute.status in TO_DECIDE,  # what was written stays, also when it is too late
     }
-    return render(request, "console/dispute.html", context)
+    return render(request, "console/dispute.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
 def decide(request: Request, dispute_id: str) -> HttpResponse:
     require_staff(request.actor, "billing", change=True)
-    dispute = find(dispute_id)
-    try:
-        deciding.decide(
-            dispute=dispute,
-            refund=request.POST.get("refund", "").strip(),
-            note=request.POST.get("note", ""),
-            person=require_person(request.actor),
-        )
-    except AppError as refusal:
-        messages.error(request, refusal.message)
-    else:
-        messages.success(request, _("Decided. Both sides are told."))
+    dispute, form = (
+        _find(dispute_id),
+        DecisionForm(request.POST),
+    )
+    if form.is_valid():
+        try:
+            deciding.decide(dispute=dispute, person=require_person(request.actor), **form.cleaned_data)
+        except AppError as refusal:
+            add_refusal(form, refusal)
+    if form.errors:
+        dispute.refresh_from_db()
+        return _page(request, dispute, form)
+    messages.success(request, _("Decided. Both sides are told."))
     return redirect("console:dispute", dispute.public_id)
 
 
 @require_GET
 def download(request: Request, dispute_id: str, evidence_id: str) -> HttpResponse:
     require_staff(request.actor, "billing")
-    return evidence.as_file(evidence_of(find(dispute_id), evidence_id))
+    return evidence.as_file(evidence_of(_find(dispute_id), evidence_id))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import forms
@@ -20,19 +19,18 @@ from billing import refunds
 from billing.models import Payment, Refund
 from billing.payments.services import NAMES
 from console import customers, transactions
-from console.access import may_see, require_staff
+from console.access import get_row, may_see, require_staff
 from console.costs import costs
 from lib.errors import AppError, Invalid, NotFound
-from lib.forms import add_refusal, read_number
-from lib.ids import decode_id
+from lib.forms import DaysForm, add_refusal, read_number
+from lib.lists import listed
 from lib.rate import limit
 
 ROWS = 50
 ANY = ("", gettext_lazy("Any"))
-DAY = {"type": "date"}
 
 
-class TransactionsForm(forms.Form):
+class TransactionsForm(DaysForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"),
         required=False,
@@ -51,12 +49,7 @@ class TransactionsForm(forms.Form):
             *{value: label for statuses in transactions.STATUSES for value, label in statuses.choices}.items(),
         ],
     )
-    since = forms.DateField(
-        label=gettext_lazy("From (UTC)"), required=False, widget=forms.DateInput(DAY, format="%Y-%m-%d")
-    )
-    until = forms.DateField(
-        label=gettext_lazy("Until (UTC)"), required=False, widget=forms.DateInput(DAY, format="%Y-%m-%d")
-    )
+    field_order = ("kind", "service", "status")
 
 
 class RefundForm(forms.Form):
@@ -106,9 +99,7 @@ def list_transactions(request: Request) -> HttpResponse:
     if form.is_valid():
         cursor = request.GET.get("before") or None
         page = transactions.page(transactions.Wanted(**form.cleaned_data), limit=ROWS, cursor=cursor)
-        filters = urlencode({name: value for name, value in form.cleaned_data.items() if value})
-        older = f"?{filters}&{urlencode({'before': page['next']})}" if page["next"] else ""
-        context |= {"rows": page["items"], "filters": filters, "older": older, "is_first": cursor is None}
+        context |= listed(page, form.cleaned_data, cursor)
     return render(request, "console/transactions.html", context, status=422 if form.errors else 200)
 
 
@@ -180,7 +171,4 @@ def _refund(request: Request, form: RefundForm) -> Refund | None:
 
 
 def _payment(public_id: str) -> Payment:
-    payment = Payment.objects.filter(pk=decode_id("pay", public_id)).first()
-    if payment is None:
-        raise NotFound(_("There is no such payment."))
-    return payment
+    return get_row(Payment.objects.all(), "pay", public_id)

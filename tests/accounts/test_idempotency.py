@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import path
 from ninja import NinjaAPI, Schema, Status
 
 from accounts.auth import api_auth
-from accounts.idempotency import idempotent
+from accounts.idempotency import HEADER, LONGEST_KEY, idempotent, key_of
 from accounts.models import IdempotencyKey
 from accounts.requests import Request
 from lib.clock import now
@@ -88,10 +88,16 @@ def test_organisations_have_their_own_keys(owner: Person, outsider: Person) -> N
     assert post(outsider).json() == {"name": "one 2"}
 
 
-@pytest.mark.parametrize("key", [None, "", " ", "x" * 121, "a\tb"])
+@pytest.mark.parametrize("key", [None, "", " ", "x" * 117, "a\tb"])
 def test_unusable_keys_are_refused(owner: Person, key: str | None) -> None:
     assert post(owner, key=key).status_code in {400, 422}
     assert done == []
+
+
+def test_the_domain_keeps_a_key_whole() -> None:
+    keys = {key_of(RequestFactory().get("/", headers={HEADER: "k" * (LONGEST_KEY - 1) + end})) for end in "ab"}
+    assert {len(key) for key in keys} == {120}
+    assert len(keys) == 2
 
 
 def test_refusal_frees_the_key(owner: Person) -> None:

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Organisation
 from billing.models import Dispute
@@ -16,6 +18,8 @@ from lib.clock import now
 from pods.models import LogLine, PodEvent
 from tests.billing.disputing import dispute_it, rent
 from tests.people import Person, join, make_organisation, make_user
+
+SPANISH = {"Accept-Language": "es"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +68,10 @@ def test_from_the_pod_to_the_end(
     assert dispute.pod_name in html(machine_owner, "/billing/disputes/")
     assert "Your answer" in html(machine_owner, address)
     assert "Your answer" not in html(owner, address)
-    owner.client.post(f"{address}answer/", {"text": "Mine."})
-    assert "Only the owner answers" in html(owner, address)
+    refused = owner.client.post(f"{address}answer/", {"text": "Mine, which was long to write."})
+    assert refused.status_code == 422
+    for words in ("Only the owner answers", "Mine, which was long to write."):
+        assert words in refused.content.decode()
     machine_owner.client.post(f"{address}answer/", {"text": "It was fast."})
     assert "It was fast." in html(owner, address)
 
@@ -73,15 +79,19 @@ def test_from_the_pod_to_the_end(
     staff_page = f"/staff/disputes/{dispute.public_id}/"
     assert staff_page in html(first, "/staff/disputes/")
     assert "Half the speed." in html(first, staff_page)
-    first.client.post(f"{staff_page}decide/", {"refund": "9", "note": "x"})
-    assert "At most what is disputed" in html(first, staff_page)
-    first.client.post(f"{staff_page}decide/", {"refund": "0.2", "note": "Half of it."})
+    for refund, note in (("9", "What I think."), ("0.2", "What I think." + "x" * 1988)):
+        refused = first.client.post(f"{staff_page}decide/", {"refund": refund, "note": note})
+        assert refused.status_code == 422
+        assert note in refused.content.decode()
+    first.client.post(f"{staff_page}decide/", {"refund": "0,2", "note": "Half of it."}, headers=SPANISH)
     assert "Half of it." in html(owner, address)
     owner.client.post(f"{address}appeal/", {"text": "More."})
     second.client.post(f"{staff_page}decide/", {"refund": "0.4", "note": "All of it."})
     dispute.refresh_from_db()
     assert dispute.status == "final"
     assert "All of it." in html(machine_owner, address)
+    refused = owner.client.post(f"{address}appeal/", {"text": "And now more."})
+    assert (refused.status_code, "And now more." in refused.content.decode()) == (422, True), "also when it is too late"
     assert "Dispute" in html(owner, "/billing/")
 
 
@@ -118,7 +128,10 @@ def test_records(owner: Person, organisation: Organisation, machine_owner: Perso
     [usage] = dispute.records.get(name="usage").rows
     assert (usage["seconds"], usage["amount"]) == (120, "2.000000")
     address = f"/billing/disputes/{dispute.public_id}/"
-    assert "No beat." in html(machine_owner, address)
+    page = html(machine_owner, address)
+    for words in ("No beat.", "Price per hour"):
+        assert words in page
+    assert "price_per_hour" not in page
     assert "secret loss" in html(owner, address)
     assert "secret loss" not in html(machine_owner, address)
     assert "secret loss" in html(finance("one@gpubroker.example"), f"/staff/disputes/{dispute.public_id}/")
@@ -174,6 +187,28 @@ def test_by_the_api(owner: Person, organisation: Organisation, machine_owner: Pe
     [row] = machine_owner.api("get", "disputes/").json()["items"]
     assert (row["id"], row["role"], row["decisions"][0]["refund"]["amount"]) == (id, "owner", "0.250000")
     assert staff.api("get", "admin/disputes").json()["items"][0]["id"] == id
+
+
+def test_both_doors_say_so_often_and_no_more(
+    owner: Person, organisation: Organisation, operator: Organisation, machine_owner: Person
+) -> None:
+    dispute = dispute_it(owner, rent(organisation, operator, ["1"]))
+    for act in ("answer", "appeal"):
+        for _number in range(10):
+            owner.client.post(f"/billing/disputes/{dispute.public_id}/{act}/", {"text": ""})
+    key = {"Idempotency-Key": uuid4().hex}
+    assert owner.api("post", f"disputes/{dispute.public_id}/appeal", {"text": "x"}, key).status_code == 429
+
+
+def test_the_list_asks_no_more_for_more_rows(owner: Person, organisation: Organisation, operator: Organisation) -> None:
+    dispute_it(owner, rent(organisation, operator, ["1"]))
+    owner.api("get", "disputes/")  # the first call of a session asks for more
+    with CaptureQueriesContext(connection) as one:
+        owner.api("get", "disputes/")
+    dispute_it(owner, rent(organisation, operator, ["1"]))
+    with CaptureQueriesContext(connection) as two:
+        assert len(owner.api("get", "disputes/").json()["items"]) == 2
+    assert len(two) == len(one)
 
 
 def test_support_reads_no_money(owner: Person, organisation: Organisation, operator: Organisation) -> None:
