@@ -101,7 +101,11 @@ def _book(subscription: Subscription, theirs: RemoteSubscription, invoice: Remot
         return
     found = Payment.objects.filter(service=subscription.service, order_ref=invoice.order_ref).first()
     payment = found or _payment_for(subscription, theirs, invoice, by_card=by_card)
-    if payment is None or payment.status in {PaymentStatus.CAPTURED, PaymentStatus.FAILED}:
+    if payment is None or payment.status == PaymentStatus.CAPTURED:
+        return
+    if payment.status == PaymentStatus.FAILED:
+        # What came in for it is a person's to give back.
+        log.error("payment %s has failed, and %s was collected for it", payment.public_id, invoice.ref)
         return
     if payment.status == PaymentStatus.NEW:
         switch_payment(payment, PaymentStatus.CREATED, order_ref=invoice.order_ref)

@@ -138,6 +138,9 @@ def _drop_unpaid(payment: Payment) -> None:
     for row in waiting.exclude(service_ref="").exclude(payments=payment):
         sync(row)
         if row.status == SubscriptionStatus.PENDING:
+            if running(row).state == "active":  # begun, and its first month is still with the payer's bank
+                message = _("The first payment of your plan is under way: the plan begins when it arrives.")
+                raise Conflict(message, code="in_progress")
             renewals(row.service).end(row.service_ref)
             sync(row)
             if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end

@@ -10,6 +10,7 @@ from calendar import monthrange
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import Organisation
@@ -38,7 +39,8 @@ def begin_month(organisation: Organisation, plan: Plan) -> Subscription:
     Called inside the transaction that books the payment, which holds the organisation's row.
     """
     moment = now()
-    running = Subscription.objects.filter(organisation=organisation, status=SubscriptionStatus.ACTIVE).first()
+    live = Subscription.objects.select_for_update(no_key=True).filter(organisation=organisation)
+    running = live.filter(status=SubscriptionStatus.ACTIVE).first()
     carried = moment
     if running and running.period_end and running.period_end > moment and running.plan_id == plan.pk:
         if not running.service:
@@ -58,6 +60,8 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
 
     Called inside the transaction that books the payment, which holds the organisation's row.
     """
+    # It may end meanwhile: those who end it hold its row, and not the organisation's.
+    subscription = Subscription.objects.select_for_update(no_key=True).get(pk=subscription.pk)
     if subscription.status == SubscriptionStatus.ENDED:
         # What came in for it is a person's to give back.
         log.error("payment %s was collected for a plan that had ended", payment.public_id)
@@ -78,7 +82,7 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
 
 def _end_running(organisation: Organisation) -> None:
     running = Subscription.objects.filter(organisation=organisation, status__in=LIVE)
-    for row in running:
+    for row in running.select_for_update(no_key=True):
         end_at_once(row)
 
 
@@ -91,8 +95,13 @@ def end_at_once(subscription: Subscription) -> bool:
     return True
 
 
+@transaction.atomic
 def end_lapsed() -> int:
-    """End subscriptions whose paid time is over. `plans.current_plan` does not wait for this."""
+    """End subscriptions whose paid time is over. `plans.current_plan` does not wait for this.
+
+    The rows are held, so that none is ended that has just been prolonged; one that is being prolonged is left alone.
+    """
     by_itself = Q(service="") | Q(cancel_at_period_end=True)  # others go on, or are not paid: dunning knows
     lapsed = Subscription.objects.filter(by_itself, status=SubscriptionStatus.ACTIVE, period_end__lte=now())
-    return sum(switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now()) for row in lapsed[:500])
+    held = lapsed.select_for_update(no_key=True, skip_locked=True)[:500]
+    return sum(switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now()) for row in held)

@@ -17,6 +17,7 @@ STATES = {
     "partially_refunded": "PARTIALLY_REFUNDED",
     "refunded": "REFUNDED",
     "denied": "DECLINED",
+    "pending": "PENDING",
 }
 
 
@@ -52,7 +53,7 @@ def refund(store: Store, sale: Document, body: dict[str, Any], url: str) -> Docu
     taken = Decimal(sale["amount"]["total"])
     back = [each for each in store.all("sale_refund") if each["sale_id"] == sale["id"]]
     left = taken - sum((Decimal(each["amount"]["total"]) for each in back), Decimal(0))
-    if sale["state"] == "denied" or not left:
+    if sale["state"] in ("denied", "pending") or not left:
         raise Problem(400, "TRANSACTION_ALREADY_REFUNDED")
     amount = _wanted(body, left)
     id, now = new_id(), rfc3339(clock.now(store))

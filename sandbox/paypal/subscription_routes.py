@@ -228,14 +228,18 @@ class SubscriptionRoutes:
         return Json({"now": rfc3339(at)})
 
     async def happen(self, request: Request) -> Response:
-        """`{"pays": false}`: the payer's account has nothing from now on; `{"cancel": true}`: they cancel at PayPal."""
+        """`{"pays": false}`: the payer's account has nothing from now on; `{"waits": true}`: their bank takes days, until
+        `false`; `{"cancel": true}`: they cancel at PayPal."""
         knob = await read_object(request, bad=BAD_KNOB)
         try:
             with self._store.together():
                 found = self._find(request)
-                if isinstance(knob.get("pays"), bool):
-                    found = {**found, "_pays": knob["pays"]}
-                    self._store.put("subscription", found["id"], found)
+                for name in ("pays", "waits"):
+                    if isinstance(knob.get(name), bool):
+                        found = {**found, f"_{name}": knob[name]}
+                        self._store.put("subscription", found["id"], found)
+                if knob.get("waits") is False:
+                    self._change.settle(found)
                 if knob.get("cancel") is True:
                     self._change.cancel(found, "Customer requested")
         except Problem as problem:

@@ -194,13 +194,22 @@ class Subscriptions:
         return sales.of(self._store, subscription["id"])[-1]
 
     def _paid(self, subscription: Document, amount: Decimal, at: float) -> Document:
-        sale = sales.create(self._store, subscription["id"], amount, at, self._url)
+        state = "pending" if subscription.get("_waits") else "completed"
+        sale = sales.create(self._store, subscription["id"], amount, at, self._url, state=state)
         paid = {**subscription, "_failures": 0, "_last": {"amount": money(amount), "time": rfc3339(at)}}
         for name in ("_retry", "_retries", "_last_failed"):
             paid.pop(name, None)
         self._put(paid)
-        self._webhooks.publish("PAYMENT.SALE.COMPLETED", sale)
+        self._webhooks.publish(f"PAYMENT.SALE.{state.upper()}", sale)
         return paid
+
+    def settle(self, subscription: Document) -> None:
+        """The payer's bank has paid what it was asked for."""
+        for sale in sales.of(self._store, subscription["id"]):
+            if sale["state"] == "pending":
+                settled = {**sale, "state": "completed", "update_time": rfc3339(clock.now(self._store))}
+                self._store.put("sale", sale["id"], settled)
+                self._webhooks.publish("PAYMENT.SALE.COMPLETED", settled)
 
     def _failed(self, subscription: Document, amount: Decimal, at: float, *, threshold: int) -> Document:
         """Returns the sale that was declined."""

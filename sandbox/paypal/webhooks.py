@@ -28,6 +28,7 @@ SUMMARIES = {
     "PAYMENT.PAYOUTS-ITEM.RETURNED": ("payouts_item", "A payout item has been returned"),
     "PAYMENT.PAYOUTS-ITEM.CANCELED": ("payouts_item", "A payout item has been canceled"),
     "PAYMENT.SALE.COMPLETED": ("sale", "A payment of a subscription was completed"),
+    "PAYMENT.SALE.PENDING": ("sale", "A payment of a subscription is pending"),
     "PAYMENT.SALE.REFUNDED": ("refund", "A payment of a subscription was refunded"),
     "BILLING.SUBSCRIPTION.ACTIVATED": ("subscription", "Subscription activated"),
     "BILLING.SUBSCRIPTION.RE-ACTIVATED": ("subscription", "Subscription reactivated"),

@@ -121,6 +121,49 @@ def test_who_begins_anew_pays_once(owner: Person, clock: PayPalClock) -> None:
     assert refusal.value.code == "already_subscribed"
 
 
+def test_a_first_month_that_is_with_the_payers_bank_is_not_dropped(owner: Person, clock: PayPalClock) -> None:
+    payment = ask(owner)
+    row = Subscription.objects.get()
+    clock.payer(row, waits=True)
+    agree(payment.approve_url)
+    assert checkout.complete(payment.pk).status == PaymentStatus.APPROVED
+    with pytest.raises(Conflict) as refusal:
+        ask(owner, "team")
+    assert refusal.value.code == "in_progress"
+    clock.payer(row, waits=False)
+    clock.look()
+    assert (paid(), plan_of(owner)) == ([49], "pro")
+    assert set(Subscription.objects.exclude(pk=row.pk).values_list("status", flat=True)) == {SubscriptionStatus.ENDED}
+
+
+def test_cancelled_at_paypal_while_the_payers_bank_takes_days(owner: Person, clock: PayPalClock) -> None:
+    payment = ask(owner)
+    row = Subscription.objects.get()
+    clock.payer(row, waits=True)
+    agree(payment.approve_url)
+    checkout.complete(payment.pk)
+    clock.payer(row, cancel=True)
+    clock.look()
+    assert checkout.complete(payment.pk).status == PaymentStatus.APPROVED
+    clock.payer(row, waits=False)
+    clock.look()
+    row.refresh_from_db()
+    assert (paid(), plan_of(owner), row.cancel_at_period_end) == ([49], "pro", True)
+
+
+def test_money_for_a_payment_that_had_failed_is_told(
+    owner: Person, clock: PayPalClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = ask(owner)
+    row = Subscription.objects.get()
+    agree(payment.approve_url)
+    service("paypal").capture(payment.order_ref, request_id="x")
+    Payment.objects.update(status=PaymentStatus.FAILED)
+    sync(row)
+    assert f"payment {payment.public_id} has failed" in caplog.text
+    assert paid() == []
+
+
 def test_lost_answers_end_with_one_subscription(owner: Person, clock: PayPalClock) -> None:
     for path in ("/v1/catalogs", "/v1/billing/plans", SUBSCRIPTIONS):
         with faulty(clock.url, "drop_answer_after_create", path), pytest.raises(ServiceDown):

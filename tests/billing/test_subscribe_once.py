@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connections, transaction
 
 from billing import collected, dunning, payment_methods, plans, reconcile, refunds, renewals
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
@@ -18,6 +20,8 @@ from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.payments.checkout import Wanted
 from billing.payments.services import renewals as remote
+from billing.subscriptions import a_month_after, continue_paid, end_lapsed
+from lib.clock import now
 from lib.errors import Conflict
 from tests.billing.money import approve, faulty
 from tests.billing.stripe import ASKS, FAILS_LATER, Clock, answer_bank, save_card
@@ -215,6 +219,44 @@ def test_money_for_an_ended_plan_is_told(owner: Person, stripe: str, caplog: pyt
         newest = Payment.objects.latest("pk")
         assert f"payment {newest.public_id} was collected for a plan that had ended" in caplog.text
         assert remote("stripe").fetch_subscription(row.service_ref).state == "ended"
+
+
+@pytest.mark.parametrize("read", [SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE])
+def test_money_for_a_plan_that_ends_meanwhile_is_told(
+    owner: Person, stripe: str, caplog: pytest.LogCaptureFixture, read: SubscriptionStatus
+) -> None:
+    """It was read while it ran, and ended before the month was booked."""
+    payment = begin(owner)
+    Subscription.objects.update(status=read)
+    stale = Subscription.objects.get()
+    Subscription.objects.update(status=SubscriptionStatus.ENDED, period_end=day(1))
+    with transaction.atomic():
+        continue_paid(payment, stale)
+    assert f"payment {payment.public_id} was collected for a plan that had ended" in caplog.text
+    assert Subscription.objects.get().period_end == day(1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_month_that_is_prolonged_just_now_is_not_ended(owner: Person, stripe: str) -> None:
+    card = save_card(owner)
+    pay_month(owner, card)
+    over = now()
+    Subscription.objects.update(period_end=over)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Subscription.objects.update(period_end=a_month_after(over))
+            # Ends at once where it does not wait for the row, else when that is free again.
+            ending = pool.submit(_end_lapsed)
+            wait([ending], timeout=2)
+        assert ending.result(timeout=10) == 0
+    assert Subscription.objects.get().status == SubscriptionStatus.ACTIVE
+
+
+def _end_lapsed() -> int:
+    try:
+        return end_lapsed()
+    finally:
+        connections.close_all()
 
 
 def test_cancelled_when_it_was_paid_after_all(owner: Person, stripe: str) -> None:

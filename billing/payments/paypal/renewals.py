@@ -48,10 +48,11 @@ PAID: dict[str, CaptureStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A subscription and what was paid for it, the oldest first."""
+    """A subscription and what was paid for it, the oldest first; `waits`: more of it is with the payer's bank."""
 
     body: Body
     sales: list[Body]
+    waits: bool
 
     @property
     def ref(self) -> str:
@@ -195,10 +196,11 @@ def is_subscription(ref: str) -> bool:
 def look(api: PayPalApi, body: Body) -> Seen:
     """With what was paid of it, should it have begun."""
     if "billing_info" not in body:
-        return Seen(body, [])
+        return Seen(body, [], waits=False)
     span = {"start_time": body["create_time"], "end_time": f"{now() + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"}
     rows = api.ask(f"{_path(str(body['id']))}/transactions?{urlencode(span)}").get("transactions") or []
-    return Seen(body, sorted((row for row in rows if row["status"] in PAID), key=lambda row: str(row["time"])))
+    paid = sorted((row for row in rows if row["status"] in PAID), key=lambda row: str(row["time"]))
+    return Seen(body, paid, waits=any(row["status"] == "PENDING" for row in rows))
 
 
 def fetch_order(api: PayPalApi, ref: str) -> Order:
@@ -212,7 +214,7 @@ def fetch_order(api: PayPalApi, ref: str) -> Order:
         captures = _declined(seen, amount, currency)
     begun = "billing_info" in seen.body
     status = {"APPROVAL_PENDING": "open", "APPROVED": "approved"}.get(seen.status, "completed")
-    if seen.status in {"CANCELLED", "EXPIRED"} and not seen.sales:
+    if seen.status in {"CANCELLED", "EXPIRED"} and not seen.sales and not seen.waits:
         status = "voided"
     return Order(
         ref=ref,
@@ -269,7 +271,8 @@ def _state(seen: Seen) -> tuple[SubscriptionState, bool]:
     if seen.status in {"APPROVAL_PENDING", "APPROVED"}:
         return "waiting", False
     if seen.status in {"CANCELLED", "EXPIRED"}:  # the customer can do so at PayPal: what is paid stays theirs
-        return ("active", True) if seen.sales and seen.paid_until > now() else ("ended", False)
+        runs = seen.waits or (bool(seen.sales) and seen.paid_until > now())
+        return ("active", True) if runs else ("ended", False)
     if seen.owed:
         return "past_due", False
     return "active", seen.status == "SUSPENDED"  # perhaps with a first payment that is still under way
