@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django_stubs_ext import StrOrPromise
@@ -35,24 +37,42 @@ from notifications.mail import send
 log = logging.getLogger(__name__)
 RETRY_DAYS = (1, 3, 5, 7)  # after the first failure
 BATCH, LEASE_S, LOOK_S = 20, 120, 900
+LONGEST_RUN_S = 45  # the next tick goes on
 # A subscription that ended here is ended at the service too, however often that takes.
 WATCHED = timedelta(days=7)
 
 
 def reconcile_subscriptions() -> int:
     """Look at the subscriptions that services renew, as they fall due. Returns how many were looked at."""
+    looked, until = 0, monotonic() + LONGEST_RUN_S
+    while monotonic() < until:
+        rows = claim_due(_watched(), limit=BATCH, seconds=LEASE_S)
+        ended_well = [_look_quietly(row) for row in rows]
+        looked += len(rows)
+        if len(rows) < BATCH or not any(ended_well):  # nothing more is due, or the service is away
+            break
+    return looked
+
+
+def _watched() -> QuerySet[Subscription]:
     known = Subscription.objects.exclude(service_ref="").select_related("organisation", "plan")
     recent = known.filter(status=SubscriptionStatus.ENDED, ended_at__gt=now() - WATCHED)
-    watched = known.filter(status__in=[*LIVE, SubscriptionStatus.PENDING]) | recent
-    rows = claim_due(watched, limit=BATCH, seconds=LEASE_S)
-    for row in rows:
-        try:
-            look(row)
-        except (ServiceDown, services.NotConfigured) as away:
-            release_failed(row, getattr(away, "detail", away.message))
-        else:
-            release(row, due_in=LOOK_S)
-    return len(rows)
+    return known.filter(status__in=[*LIVE, SubscriptionStatus.PENDING]) | recent
+
+
+def _look_quietly(row: Subscription) -> bool:
+    """One that cannot be looked at holds up no other: it waits longer each time. Whether it could."""
+    try:
+        look(row)
+    except (ServiceDown, services.NotConfigured) as away:
+        release_failed(row, getattr(away, "detail", away.message))
+        return False
+    except Exception as failure:
+        log.exception("subscription %s", row.public_id)
+        release_failed(row, repr(failure))
+        return False
+    release(row, due_in=LOOK_S)
+    return True
 
 
 def look(subscription: Subscription) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -24,12 +25,13 @@ from billing.payments.stripe import webhook as stripe_webhook
 from billing.payouts import methods, sending
 from billing.payouts.books import expected_clearing as expected_payouts
 from billing.refunds import NotYet
-from billing.subscriptions import end_lapsed
 from lib.clock import now
 from lib.errors import NotFound
 
 log = logging.getLogger(__name__)
-BATCH = 20
+BATCH, EVENTS = 20, 200
+LONGEST_RUN_S = 45  # the next tick goes on
+LONGEST_TRIED = timedelta(days=7)
 FRESH = timedelta(minutes=30)  # the customer may be on the approve page right now
 OFTEN = timedelta(minutes=1)
 SELDOM = timedelta(minutes=15)
@@ -43,14 +45,25 @@ PAYOUT_OF = {PAYPAL: paypal_webhook.payout_of, STRIPE: stripe_webhook.payout_of}
 
 def reconcile_payments() -> int:
     """Ask the services about payments in between. Returns how many were asked about."""
-    end_lapsed()
-    claimed = _claim()
-    for payment in claimed:
-        try:
-            _bring_up(payment)
-        except ServiceDown as failure:
-            log.warning("payment %s: %s", payment.public_id, failure.detail)
-    return len(claimed)
+    asked, until = 0, monotonic() + LONGEST_RUN_S
+    while monotonic() < until:
+        claimed = _claim()
+        for payment in claimed:
+            _bring_up_quietly(payment)
+        asked += len(claimed)
+        if len(claimed) < BATCH:
+            break
+    return asked
+
+
+def _bring_up_quietly(payment: Payment) -> None:
+    """One that cannot be brought up holds up no other."""
+    try:
+        _bring_up(payment)
+    except ServiceDown as failure:
+        log.warning("payment %s: %s", payment.public_id, failure.detail)
+    except Exception:
+        log.exception("payment %s", payment.public_id)
 
 
 def _claim() -> list[Payment]:
@@ -91,15 +104,40 @@ def _bring_up(payment: Payment) -> None:
 def waiting_events() -> list[int]:
     """Notifications whose task was lost, in no order: some that never come to an end must not hold up the others."""
     late = WebhookEvent.objects.filter(processed_at=None, received_at__lt=now() - timedelta(minutes=1))
-    return list(late.order_by("?").values_list("pk", flat=True)[:BATCH])
+    return list(late.order_by("?").values_list("pk", flat=True)[:EVENTS])
+
+
+def process_late_events() -> None:
+    until = monotonic() + LONGEST_RUN_S
+    for event_id in waiting_events():
+        if monotonic() >= until:
+            break
+        process_quietly(event_id)
+
+
+def process_quietly(event_id: int) -> None:
+    """`process_event`; one that fails stays in the inbox, and the others do not wait for it."""
+    try:
+        process_event(event_id)
+    except ServiceDown as failure:
+        log.warning("event %s waits: %s", event_id, failure.detail)
+    except Exception:
+        log.exception("event %s", event_id)
 
 
 def process_event(event_id: int) -> None:
-    """Look at what an event names, by asking the service. Raises ServiceDown: then it is tried again later."""
+    """Look at what an event names, by asking the service. Raises what hinders it, and it is tried again later; after
+    days of that it is given up, and its error says why."""
     event = WebhookEvent.objects.get(pk=event_id)
     if event.processed_at is not None:
         return
-    error = _act_on(event)
+    try:
+        error = _act_on(event)
+    except Exception as failure:
+        if event.received_at > now() - LONGEST_TRIED:
+            raise
+        log.exception("event %s is given up", event_id)
+        error = f"given up: {getattr(failure, 'detail', None) or repr(failure)}"
     if error is not None:
         WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now(), error=error[:300])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 
 from celery import shared_task
 
@@ -21,11 +22,12 @@ from billing import (
     referrals,
     refunds,
 )
+from billing.book_checks import check_books
 from billing.chain import follow
 from billing.chain.turns import turn
 from billing.disputes import deciding
-from billing.payments.base import ServiceDown
 from billing.payouts import requesting, sending
+from billing.subscriptions import end_lapsed
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +45,22 @@ def expire_credits() -> None:
 
 @shared_task
 def reconcile_payments() -> None:
-    reconcile.reconcile_payments()
-    refunds.reconcile_refunds()
-    for event_id in reconcile.waiting_events():
-        _process(event_id)
+    """Each part by itself: what stops one stops no other."""
+    parts = (
+        end_lapsed,
+        reconcile.reconcile_payments,
+        refunds.reconcile_refunds,
+        reconcile.process_late_events,
+        _deliver_late_invoices,
+    )
+    for part in parts:
+        try:
+            part()
+        except Exception:
+            log.exception("%s", part.__name__)
+
+
+def _deliver_late_invoices() -> None:
     for invoice in invoices.without_file():
         deliver_invoice.delay_on_commit(str(invoice.pk))  # each by itself: one that fails holds up no other
 
@@ -98,7 +112,7 @@ def reconcile_disputes() -> None:
 
 @shared_task
 def process_webhook(event_id: int) -> None:
-    _process(event_id)
+    reconcile.process_quietly(event_id)
 
 
 @shared_task
@@ -116,7 +130,7 @@ def follow_chains() -> None:
 def check_ledger() -> None:
     """Nightly: releases what the minute's look back has missed, and reports what does not balance or is lost."""
     ledger.expire_holds(since=None, limit=10_000)
-    for problem in [*ledger.check(), *lots.check(), *reconcile.check_clearing(), *invoice_files.check()]:
+    for problem in [*chain.from_iterable(check_books().values()), *invoice_files.check()]:
         log.error("ledger: %s", problem)
 
 
@@ -127,12 +141,3 @@ def reconcile_everything() -> None:
         for run in reconciliation.run_all() if ours else ():
             if run.error or run.differences:
                 log.error("reconciliation of %s: %s differences %s", run.source, run.differences, run.error)
-
-
-def _process(event_id: int) -> None:
-    try:
-        reconcile.process_event(event_id)
-    except ServiceDown as failure:
-        log.warning("event %s waits: %s", event_id, failure.detail)
-    except Exception:  # it stays in the inbox; the others do not wait for it
-        log.exception("event %s", event_id)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from billing import ledger, lots
+from billing.book_checks import check_books
 from billing.models import Transfer
-from billing.reconcile import check_clearing
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        problems = [*ledger.check(), *lots.check(), *check_clearing()]
+        problems = list(chain.from_iterable(check_books().values()))
         for problem in problems:
             self.stderr.write(problem)
         if problems:
