@@ -6,21 +6,24 @@ case stays open until a later run no longer finds it, or a person has explained 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import islice
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from billing import chargebacks, ledger, lots
+from billing import chargebacks
+from billing.book_checks import check_books
 from billing.chain import networks, nodes
 from billing.models import (
     Account,
@@ -34,15 +37,15 @@ from billing.models import (
 )
 from billing.payments.base import Gone, Order
 from billing.payments.services import PAYPAL, STRIPE, is_configured, listing, payouts, service
-from billing.reconcile import check_clearing
 from billing.states import DepositStatus, PaymentStatus, PayoutStatus, RefundStatus, WithdrawalStatus
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid
 
+log = logging.getLogger(__name__)
 BOOKS = "books"
 CHAIN = "usdc:"
 WINDOW = timedelta(days=35)
-MOST = 2000
+MOST = 10_000
 AT_ONCE = 200
 NOTHING = "—"
 # An order is compared only when neither side can still be at work on it.
@@ -65,6 +68,7 @@ class Look:
     differences: tuple[Difference, ...] = ()
 
 
+Row = TypeVar("Row", Payment, Refund, Payout)
 Comparison = Callable[[], Iterator[Look]]
 
 
@@ -88,7 +92,8 @@ def run_all() -> list[ReconciliationRun]:
 
 
 def run(source: str) -> ReconciliationRun:
-    """Compare with one source. When it cannot be asked to the end, the run says so and no case is closed."""
+    """Compare with one source. When it cannot be asked to the end, the run says so and no case is closed; the other
+    sources are compared all the same."""
     record = ReconciliationRun.objects.create(source=source)
     began = now()
     compared: dict[str, list[Difference]] = {}
@@ -97,6 +102,9 @@ def run(source: str) -> ReconciliationRun:
             compared.setdefault(look.subject, []).extend(look.differences)
     except AppError as failure:
         record.error = failure.message[:300]
+    except Exception as failure:
+        log.exception("comparison with %s", source)
+        record.error = repr(failure)[:300]
     found = [difference for differences in compared.values() for difference in differences]
     with transaction.atomic():
         for difference in found:
@@ -158,9 +166,7 @@ def _close_what_is_gone(source: str, began: datetime, subjects: list[str]) -> No
 
 
 def _compare_books() -> Iterator[Look]:
-    checks = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing}
-    for kind, check in checks.items():
-        problems = check()
+    for kind, problems in check_books().items():
         yield Look(kind, (Difference(kind, kind, "; ".join(problems), NOTHING),) if problems else ())
 
 
@@ -168,14 +174,31 @@ def _compare_payments(slug: str) -> Iterator[Look]:
     since, until = now() - WINDOW, now() - SETTLED_AFTER
     payments = Payment.objects.filter(service=slug, created_at__gt=since, created_at__lt=until).exclude(order_ref="")
     for payment in payments.order_by("-created_at")[:MOST]:
-        yield _look(payment.public_id, _compare_payment(payment))
+        yield _look(payment.public_id, _surely(_compare_payment, payment))
     refunds = Refund.objects.filter(service=slug, created_at__gt=since, status=RefundStatus.COMPLETED)
-    for refund in refunds.exclude(service_ref="").order_by("-created_at")[:MOST]:
-        yield _look(refund.public_id, _compare_refund(refund))
+    refunds = refunds.exclude(service_ref="")
+    for refund in refunds.order_by("-created_at")[:MOST]:
+        yield _look(refund.public_id, _surely(_compare_refund, refund))
     yield from _compare_payouts(slug, since, until)
     yield from _compare_unknown(slug, since, until)
     for ref, ours, theirs in chargebacks.compare(slug, since, until):
         yield _look(ref, _compare_chargeback(ref, ours, theirs))
+    _refuse_more_than_most(payments, refunds, _ended_payouts(slug, since, until))
+
+
+def _refuse_more_than_most(*compared: QuerySet[Any]) -> None:
+    """What is beyond the newest was not compared: such a run is not clean. Raises Conflict."""
+    if any(rows.count() > MOST for rows in compared):
+        message = _("Only the newest %(most)d of a kind were compared: there are more.") % {"most": MOST}
+        raise Conflict(message, code="too_many")
+
+
+def _surely(compare: Callable[[Row], Difference | None], row: Row) -> Difference | None:
+    """A difference is one only when it is still there at a second look: ours may have moved while we asked."""
+    if compare(row) is None:
+        return None
+    row.refresh_from_db()
+    return compare(row)
 
 
 def _compare_chargeback(ref: str, ours: Decimal | None, theirs: Decimal) -> Difference | None:
@@ -224,9 +247,18 @@ def _compare_payment(payment: Payment) -> Difference | None:
     theirs = _taken(order)
     ours = payment.amount if payment.status == PaymentStatus.CAPTURED else Decimal(0)
     if ours == theirs and order.currency == payment.currency:
-        return None
+        return _compare_gone_back(payment, order)
     kind = "not_booked" if not ours else "not_taken" if not theirs else "amount"
     return Difference(kind, payment.public_id, _sum(ours, payment.currency), _sum(theirs, order.currency))
+
+
+def _compare_gone_back(payment: Payment, order: Order) -> Difference | None:
+    """Money that went back at the service, of which nobody has told us."""
+    gone = any(capture.status == "refunded" for capture in order.captures)
+    if not gone or payment.refunded + payment.charged_back:
+        return None
+    ours = _sum(payment.amount, payment.currency)
+    return Difference("refund_not_booked", payment.public_id, ours, f"{ours} refunded")
 
 
 def _taken(order: Order) -> Decimal:
@@ -247,9 +279,12 @@ def _compare_refund(refund: Refund) -> Difference | None:
 
 
 def _compare_payouts(slug: str, since: datetime, until: datetime) -> Iterator[Look]:
-    ended = Payout.objects.filter(kind=slug, created_at__gt=since, finished_at__lt=until).exclude(service_ref="")
-    for payout in ended.order_by("-created_at")[:MOST]:
-        yield _look(payout.public_id, _compare_payout(payout))
+    for payout in _ended_payouts(slug, since, until).order_by("-created_at")[:MOST]:
+        yield _look(payout.public_id, _surely(_compare_payout, payout))
+
+
+def _ended_payouts(slug: str, since: datetime, until: datetime) -> QuerySet[Payout]:
+    return Payout.objects.filter(kind=slug, created_at__gt=since, finished_at__lt=until).exclude(service_ref="")
 
 
 def _compare_payout(payout: Payout) -> Difference | None:
