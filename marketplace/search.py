@@ -81,7 +81,9 @@ def count(query: OfferQuery) -> int:
 
 
 def find(snapshot: Snapshot, query: OfferQuery, moment: float) -> Found:
-    parts = [_content_rows(snapshot, query, part) for part in snapshot.slices(query.gpus)]
+    # Who names a provider wants to see all that it has, such as a node without a card.
+    slices = snapshot.slices(query.gpus, processors=bool(query.provider))
+    parts = [_content_rows(snapshot, query, part) for part in slices]
     rows = np.concatenate(parts) if parts else np.empty(0, dtype=np.intp)
     sources = snapshot.columns["source"][rows]
     young = (sources != LIVE) | (snapshot.columns["seen"][rows] >= moment - HIDDEN.total_seconds())

@@ -92,9 +92,10 @@ class Snapshot:
     def size(self) -> int:
         return self.frame.height
 
-    def slices(self, wanted: frozenset[str] | None) -> list[slice]:
-        """Where the rows of these models are; None means all cards, and no bare processors."""
-        chosen = [n for n, gpu in enumerate(self.gpus) if (gpu != CPU if wanted is None else gpu in wanted)]
+    def slices(self, wanted: frozenset[str] | None, *, processors: bool = False) -> list[slice]:
+        """Where the rows of these models are; None means all cards, and bare processors only when they are asked for."""
+        among = set(self.gpus) - (set() if processors else {CPU}) if wanted is None else wanted
+        chosen = [n for n, gpu in enumerate(self.gpus) if gpu in among]
         slices: list[slice] = []
         for n in chosen:
             start, stop = int(self.starts[n]), int(self.starts[n + 1])

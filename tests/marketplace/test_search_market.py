@@ -53,6 +53,7 @@ def refs(**given: Any) -> list[str]:
         ({"gpu": "a100 80, rtx4090"}, ["4090", "a100"]),
         ({"gpu": "a100"}, ["a100", "a100-40"]),
         ({"gpu": "cpu"}, ["cpu"]),
+        ({"provider": "vast", "max_price": "0.40"}, ["4090", "cpu"]),
         ({"min_vram": "48"}, ["a100", "h100", "h100spot", "h100x8", "rp"]),
         ({"max_vram": 40}, ["4090", "a100-40"]),
         ({"count": "8"}, ["h100x8"]),
