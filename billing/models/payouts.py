@@ -25,7 +25,7 @@ class PayeeProfile(models.Model):
         W9 = "w9", _("W-9 (a person or company of the United States)")
         W8BEN = "w8ben", _("W-8BEN (a person elsewhere)")
         W8BENE = "w8bene", _("W-8BEN-E (a company elsewhere)")
-        LOCAL = "local", _("the form of the tax office of the seller's country")
+        LOCAL = "local", _("another form, which the tax office of our country asks for")
 
     class Identity(models.TextChoices):
         UNVERIFIED = "unverified", _("not verified")

@@ -56,6 +56,7 @@ def export(*, person: User, actor: Actor) -> BankFile:
     file.save(force_insert=True)
     for payout in payouts:
         switch_payout(payout, PayoutStatus.EXPORTED, bank_file=file, sent_at=now())
+    for payout in sorted(payouts, key=lambda one: one.organisation_id):  # each locks the chain of one
         audit.record(payout.organisation_id, actor, "payout.export", payout, {"file": file.public_id})
     return file
 
@@ -114,8 +115,9 @@ def _mark(payout: Payout, state: str, reason: str, actor: Actor) -> Payout:
         currency=payout.currency,
         reason=reason,
     )
+    payout = sending.book(payout, answer)
     audit.record(payout.organisation_id, actor, f"payout.{state}", payout, {"reason": reason})
-    return sending.book(payout, answer)
+    return payout
 
 
 def _write(file: BankFile, payouts: list[Payout]) -> bytes:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import DecimalField, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import DecimalField, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, TruncDate
 
 from accounts.models import Organisation
 from billing.accounts import Kind
 from billing.ledger import MOVING
-from billing.models import Account, Transfer
+from billing.models import Account, Dispute, Transfer
+from billing.states import DisputeStatus
 from lib.clock import now
 from lib.money import floor_for_payment
 
@@ -45,15 +46,24 @@ def earnings_of(organisation: Organisation) -> Earnings:
         .annotate(total=Sum("amount"))
         .values("total")
     )
+    # The owner's part of what is disputed, where less of it was there to be held: what comes since is for that first.
+    unheld = (
+        Dispute.objects.filter(owner=OuterRef("organisation"), currency=CURRENCY)
+        .exclude(status=DisputeStatus.FINAL)
+        .values("owner")
+        .annotate(total=Sum(F("earned") * F("amount") / F("paid") - F("held"), output_field=MONEY))
+        .values("total")
+    )
     found = (
         accounts()
         .filter(organisation=organisation)
         .annotate(recent=Coalesce(Subquery(recent), ZERO, output_field=MONEY))
     )
-    account = found.first()
+    account = found.annotate(unheld=Coalesce(Subquery(unheld), ZERO, output_field=MONEY)).first()
     if account is None:
         return Earnings()
-    return Earnings(account.credits_posted - account.debits_posted, account.recent, account.debits_pending)
+    set_aside = account.debits_pending + account.unheld
+    return Earnings(account.credits_posted - account.debits_posted, account.recent, set_aside)
 
 
 def accounts() -> QuerySet[Account]:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_stubs_ext import StrOrPromise
 from stdnum import bic as bics
 from stdnum import iban as ibans
 from stdnum.exceptions import ValidationError as StdnumError
@@ -157,9 +158,17 @@ def refresh_stripe(method: PayoutMethod, *, actor: Actor) -> PayoutMethod:
             is_new = account.ready and same.filter(is_ready=False).update(is_ready=True)
             same.update(is_ready=account.ready, missing=wanted)
             if is_new:
+                _begin_wait(method)
                 hear_of_identity(method.organisation, actor=actor)
     method.refresh_from_db()
     return method
+
+
+def _begin_wait(method: PayoutMethod) -> None:
+    """From when it can be paid to, and not from when somebody has begun to set it up."""
+    method.payable_from = now() + settings.PAYOUT_METHOD_DELAY
+    method.save(update_fields=["payable_from"])
+    _tell(method, "added", gettext_lazy("A payout method was added"), mail="payout_method")
 
 
 def hear_of_stripe(ref: str) -> None:
@@ -187,10 +196,10 @@ def remove(method: PayoutMethod, *, actor: Actor) -> None:
     same = PayoutMethod.objects.filter(pk=method.pk, removed_at=None)
     if not same.update(removed_at=now(), is_default=False):
         return
-    audit.record(organisation.pk, actor, "payout_method.remove", method)
     for payout in method.payouts.filter(status=PayoutStatus.NEW):
         with suppress(Conflict):  # it has left at this very moment
             deciding.cancel(payout, actor=actor, reason="method_removed")
+    audit.record(organisation.pk, actor, "payout_method.remove", method)
     following = methods_of(organisation).first()
     if following is not None and not following.is_default:
         _lead(following, actor)
@@ -206,12 +215,16 @@ def _lead(method: PayoutMethod, actor: Actor) -> None:
     """Under the organisation's lock, when none leads."""
     PayoutMethod.objects.filter(pk=method.pk).update(is_default=True)
     audit.record(method.organisation_id, actor, "payout_method.make_default", method, {"display": method.display})
+    _tell(method, "default", gettext_lazy("You are paid elsewhere from now on"), mail="payout_default")
+
+
+def _tell(method: PayoutMethod, event: str, title: StrOrPromise, *, mail: str) -> None:
     tell(
         method.organisation,
-        kind="payout_method.default",
-        title=gettext_lazy("You are paid elsewhere from now on"),
+        kind=f"payout_method.{event}",
+        title=title,
         body=str(method),
-        mail="payout_default",
+        mail=mail,
         context={"method": method},
         page=PAGE,
     )
@@ -231,15 +244,7 @@ def _add(organisation: Organisation, kind: str, actor: Actor, **columns: Any) ->
         **columns,
     )
     audit.record(organisation.pk, actor, "payout_method.add", method, {"kind": kind, "display": method.display})
-    tell(
-        organisation,
-        kind="payout_method.added",
-        title=gettext_lazy("A payout method was added"),
-        body=str(method),
-        mail="payout_method",
-        context={"method": method},
-        page=PAGE,
-    )
+    _tell(method, "added", gettext_lazy("A payout method was added"), mail="payout_method")
     return method
 
 

@@ -20,6 +20,7 @@ from accounts.actor import Actor
 from accounts.models import Organisation
 from billing import ledger
 from billing.accounts import Kind, account_of, wallet_of
+from billing.chain.withdrawals import LARGEST as LARGEST_USDC
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PayoutStatus
 from billing.models import Payout, PayoutMethod, Transfer
@@ -57,8 +58,10 @@ def request_payout(
             return same
         wanted = method or methods.default_of(organisation)
         payees.require_complete(organisation, wanted.kind if wanted else "")
-        sum_ = _check_available(organisation, asked, smallest=SMALLEST)
-        return _make(organisation, _check_method(organisation, method), sum_, actor, key)
+        method = _check_method(organisation, method)
+        largest = LARGEST_USDC if method.kind == PayoutMethod.Kind.USDC else None
+        sum_ = _check_available(organisation, asked, smallest=SMALLEST, largest=largest)
+        return _make(organisation, method, sum_, actor, key)
 
 
 @transaction.atomic
@@ -113,14 +116,19 @@ def _pay_weekly(organisation: Organisation, key: str) -> bool:
     worker = actors.worker("payouts.weekly")
     try:
         request_payout(organisation=organisation, amount=None, method=None, actor=worker, key=key)
-    except (Invalid, Conflict, NotFound) as refusal:
+    except (Invalid, Conflict, NotFound, ledger.Overdraft) as refusal:
         log.info("no weekly payout for %s: %s", organisation.public_id, refusal.code)
         return False
     return True
 
 
-def _check_available(organisation: Organisation, asked: Decimal | None, *, smallest: Decimal) -> Decimal:
+def _check_available(
+    organisation: Organisation, asked: Decimal | None, *, smallest: Decimal, largest: Decimal | None = None
+) -> Decimal:
+    """Of more than `largest` at a time the rest waits for the next payout."""
     available = earnings_of(organisation).available
+    if largest is not None:
+        available = min(available, largest)
     sum_ = available if asked is None else asked
     if sum_ < smallest:
         message = _("At least %(smallest)s at a time; you have %(available)s available.")

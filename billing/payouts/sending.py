@@ -42,6 +42,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     Kind.PAYPAL: (PayoutStatus.NEW, PayoutStatus.SENT, PayoutStatus.PAID),
     Kind.USDC: (PayoutStatus.NEW, PayoutStatus.SENT),
 }
+NEVER_LEFT = (PayoutStatus.FAILED, PayoutStatus.CANCELLED)
 UNDER_WAY = (PayoutStatus.SENT, PayoutStatus.EXPORTED)
 
 
@@ -53,6 +54,8 @@ def reconcile_payouts() -> int:
             bring_up(payout.pk)
         except AppError as away:  # it holds up no other
             log.warning("payout %s waits: %s", payout.public_id, getattr(away, "detail", away.message))
+        except Exception:  # nor does a defect, or a database that is away for a moment
+            log.exception("payout %s", payout.public_id)
     return len(claimed)
 
 
@@ -61,7 +64,7 @@ def bring_up(payout_id: UUID) -> Payout:
     payout = Payout.objects.select_related("organisation", "method").get(pk=payout_id)
     if payout.status not in ASKED.get(payout.kind, ()):
         return payout
-    service = _service(payout.kind)
+    service, was_asked = _service(payout.kind), payout.status == PayoutStatus.SENT
     if payout.status == PayoutStatus.NEW:
         moment = now()
         if not is_due(payout):
@@ -71,6 +74,10 @@ def bring_up(payout_id: UUID) -> Payout:
     try:
         remote = _ask(service, payout)
     except Refused as refusal:
+        if was_asked and payout.kind == Kind.PAYPAL and not payout.service_ref:
+            # The answer to the first may be lost, and the money gone: PayPal finds nothing by our name.
+            log.error("payout %s: refused when it was sent again (%s): look for it there", payout.public_id, refusal)
+            raise ServiceDown("refused when it was sent again") from refusal
         return book(payout, RemotePayout("", "", "failed", payout.amount, payout.currency, refusal.issue))
     except Gone:
         log.error("payout %s: %s no longer knows %s", payout.public_id, payout.kind, payout.service_ref)
@@ -102,6 +109,10 @@ def book(payout: Payout, remote: RemotePayout) -> Payout:
     if remote.state == "failed" and payout.kind == Kind.USDC and not usdc.take_back(payout):
         remote = RemotePayout(remote.ref, "", "paid", payout.amount, payout.currency, usdc.KEPT)
     Payout.objects.filter(pk=payout.pk).update(**seen)
+    if remote.state in {"pending", "paid"} and payout.status in NEVER_LEFT:
+        log.error(
+            "payout %s is %s, and %s says that it is %s", payout.public_id, payout.status, payout.kind, remote.state
+        )
     if remote.state == "paid" and payout.status in UNDER_WAY:
         books.settle(payout, paid=True)
         switch_payout(payout, PayoutStatus.PAID, reason=remote.reason[:80], finished_at=moment)

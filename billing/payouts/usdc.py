@@ -11,15 +11,18 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts import actor as actors
+from accounts.models import Organisation
 from billing import ledger
 from billing.accounts import Kind, account_of, wallet_of
 from billing.chain.books import CURRENCY
+from billing.chain.links import wallets_of
 from billing.chain.networks import network_of
 from billing.chain.withdrawals import request_withdrawal
 from billing.ledger import Leg, transfer_id
-from billing.lifecycle import WithdrawalStatus
+from billing.lifecycle import PayoutStatus, WithdrawalStatus
 from billing.models import Payout, Transfer, Withdrawal
-from billing.payments.base import Gone, NewPayout, PayoutState, Refused, RemotePayout
+from billing.payments.base import Gone, NewPayout, PayoutState, Refused, RemotePayout, ServiceDown
+from billing.payouts.deciding import lock
 from lib.errors import Conflict, Invalid
 from lib.ids import decode_id
 
@@ -36,11 +39,17 @@ class UsdcPayouts:
     """A `PayoutService`. It calls nobody: the chain's own worker sends what it queues."""
 
     def send_payout(self, payout: NewPayout) -> RemotePayout:
-        """In one transaction, so that USDC are given only for a withdrawal that is queued, and once."""
+        """In one transaction, so that USDC are given only for a withdrawal that is queued, and once.
+
+        Raises Refused; ServiceDown while the day's limit is used up, and when another worker has ended the payout.
+        """
         row = Payout.objects.select_related("organisation").get(pk=decode_id("pyo", payout.reference))
         chain, _sign, address = payout.destination.partition(":")
         try:
             with transaction.atomic():
+                _lock_sent(row)
+                if not wallets_of(row.organisation).filter(address=address).exists():
+                    raise Refused("wallet_unlinked")
                 ledger.post([_leg(row, "give")])
                 withdrawal = request_withdrawal(
                     organisation=row.organisation,
@@ -51,6 +60,8 @@ class UsdcPayouts:
                     key=payout.reference,
                 )
         except (Invalid, Conflict) as refusal:
+            if refusal.code == "daily_limit":
+                raise ServiceDown("the day's limit of withdrawals is used up") from refusal
             raise Refused(refusal.code) from None
         return _read(withdrawal)
 
@@ -59,6 +70,13 @@ class UsdcPayouts:
         if withdrawal is None:
             raise Gone(ref)
         return _read(withdrawal)
+
+
+def _lock_sent(payout: Payout) -> None:
+    """The organisation first, as everywhere: what gives it money, or takes it, waits for its turn."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=payout.organisation_id)
+    if lock(payout).status != PayoutStatus.SENT:
+        raise ServiceDown("another worker has ended this payout")
 
 
 def take_back(payout: Payout) -> bool:

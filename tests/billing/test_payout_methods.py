@@ -146,7 +146,9 @@ def test_people_only_and_only_what_is_set_up(
         methods.add_usdc(organisation, chain="polygon", wallet=None, actor=owner.actor)
 
 
-def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, stripe: str) -> None:
+def test_stripe_knows_who_they_are(
+    owner: Person, organisation: Organisation, stripe: str, mailoutbox: list[Any]
+) -> None:
     """The owner goes to Stripe's pages and comes back; Stripe's notification tells of it too."""
     back = {"return_url": "http://127.0.0.1:8000/back/", "refresh_url": "http://127.0.0.1:8000/back/"}
     start: dict[str, Any] = {"email": owner.user.email, "actor": owner.actor, **back}
@@ -156,6 +158,7 @@ def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, st
     PayeeProfile.objects.create(organisation=organisation, legal_name="Andes Vision", country="US", tax_form="w9")
     url = methods.begin_stripe(organisation, **start)
     method = PayoutMethod.objects.get()
+    began = method.payable_from
     assert (method.is_ready, method.destination[:5]) == (False, "acct_")
     assert not methods.refresh_stripe(method, actor=owner.actor).is_ready
     assert PayoutMethod.objects.get().missing
@@ -166,6 +169,9 @@ def test_stripe_knows_who_they_are(owner: Person, organisation: Organisation, st
     reconcile.process_event(event.pk)
     method.refresh_from_db()
     assert (method.is_ready, method.missing) == (True, [])
+    # The wait begins when it can be paid to, and those who look after the money hear of it.
+    assert method.payable_from > began
+    assert len(mailoutbox) == 2
     profile = payees.profile_of(organisation)
     assert (profile.identity, profile.identity_by) == ("verified", "stripe")
     assert methods.begin_stripe(organisation, **start).startswith("http")  # the same account again

@@ -17,7 +17,8 @@ from accounts.models import Organisation
 from billing import ledger, reconcile, reconciliation
 from billing.accounts import Kind, account_of
 from billing.lifecycle import PayoutStatus
-from billing.models import Payout, ReconciliationCase, WebhookEvent
+from billing.models import Payout, PayoutMethod, ReconciliationCase, WebhookEvent
+from billing.payments.base import ServiceDown
 from billing.payments.services import service
 from billing.payouts import sending
 from billing.payouts.earnings import earnings_of
@@ -120,6 +121,33 @@ def test_paypal_is_away_and_comes_back(owner: Person, organisation: Organisation
     payout.refresh_from_db()
     assert (payout.status, len(items_at(paypal, payout))) == (PayoutStatus.PAID, 1)
     assert earnings_of(organisation).balance == 0
+
+
+def test_a_refusal_after_a_lost_answer_gives_nothing_back(
+    owner: Person, organisation: Organisation, paypal: str
+) -> None:
+    """PayPal may have paid the first time: a person looks."""
+    earn(organisation)
+    method = can_be_paid(owner)
+    payout = ask(owner)
+    with faulty(paypal, "http_500", "/v1/payments/payouts"):
+        sending.reconcile_payouts()
+    PayoutMethod.objects.filter(pk=method.pk).update(destination="refused@" + "x" * 240)
+    with pytest.raises(ServiceDown):
+        sending.bring_up(payout.pk)
+    payout.refresh_from_db()
+    assert (payout.status, available(owner)) == (PayoutStatus.SENT, Decimal(0))
+
+
+def test_one_that_fails_holds_up_no_other(owner: Person, outsider: Person, paypal: str) -> None:
+    for person in (owner, outsider):
+        earn(person.organisation)
+        can_be_paid(person)
+    broken, whole = ask(owner), ask(outsider)
+    Payout.objects.filter(pk=broken.pk).update(kind="usdc")  # its method is of another kind: nobody has written this
+    assert sending.reconcile_payouts() == 2
+    whole.refresh_from_db()
+    assert whole.status == PayoutStatus.SENT
 
 
 @pytest.mark.parametrize(("first", "then"), [("UNCLAIMED", "RETURNED"), ("SUCCESS", "REVERSED")])

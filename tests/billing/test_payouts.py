@@ -15,12 +15,14 @@ from freezegun import freeze_time
 
 from accounts.models import Organisation
 from billing import reconcile, wallet
+from billing.disputes import deciding as disputes
 from billing.lifecycle import PayoutStatus
 from billing.models import PayeeProfile, Payout, PayoutMethod
 from billing.payouts import deciding, methods, payees, requesting, sending
 from billing.payouts.earnings import earnings_of, free_from
 from lib.clock import now
 from lib.errors import Conflict, Invalid
+from tests.billing.disputing import dispute_it, pay_out, rent
 from tests.billing.earning import HELD_BACK, ask, can_be_paid, earn, later
 from tests.people import Person
 
@@ -218,6 +220,26 @@ def test_weekly_passes_over_what_is_not_ready(owner: Person, organisation: Organ
         assert requesting.pay_out_weekly() == 0
         PayoutMethod.objects.filter(pk=method.pk).update(is_ready=True)
         assert requesting.pay_out_weekly() == 1
+
+
+def test_what_is_disputed_and_was_not_there_waits(owner: Person, organisation: Organisation, outsider: Person) -> None:
+    """The owner had it paid out before: what comes since is for the dispute first."""
+    assert outsider.organisation is not None
+    pod = rent(outsider.organisation, organisation, ["100"])
+    pay_out(organisation, "60")
+    dispute = dispute_it(outsider, pod)
+    assert dispute.held == 25
+    earn(organisation)
+    found = earnings_of(organisation)
+    assert (found.balance, found.set_aside, found.available) == (Decimal(110), Decimal(85), Decimal(25))
+    with pytest.raises(Invalid):
+        requesting.move_to_wallet(organisation=organisation, amount="25.01", actor=owner.actor, key="k")
+    with freeze_time(now() + timedelta(days=30)):
+        disputes.reconcile_disputes()
+    with freeze_time(now() + timedelta(days=60)):
+        disputes.reconcile_disputes()
+    found = earnings_of(organisation)
+    assert (found.balance, found.set_aside, found.available) == (Decimal(25), Decimal(0), Decimal(25))
 
 
 def test_into_the_wallet_at_once(owner: Person, organisation: Organisation) -> None:

@@ -15,9 +15,10 @@ from billing.accounts import Kind, account_of
 from billing.chain import nodes, withdrawals
 from billing.chain import sending as chain_sending
 from billing.chain.networks import NETWORKS
-from billing.lifecycle import PayoutStatus
+from billing.lifecycle import PayoutStatus, switch_payout
 from billing.models import LinkedWallet, Payout, Withdrawal
-from billing.payouts import methods, sending
+from billing.payments.base import NewPayout, RemotePayout, ServiceDown
+from billing.payouts import methods, sending, usdc
 from billing.payouts.earnings import earnings_of
 from lib.clock import now
 from lib.errors import Invalid
@@ -112,10 +113,41 @@ def test_beyond_the_limits_of_withdrawals(payout: Payout, owner: Person, organis
             actor=owner.actor,
             key=f"k{number}",
         )
-    failed = sending.bring_up(payout.pk)
-    assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "daily_limit")
-    assert earnings_of(organisation).balance == 85
+    for _ in range(2):
+        with pytest.raises(ServiceDown):
+            sending.bring_up(payout.pk)
     assert wallet.balance(organisation, "USDC").available == 10
+    withdrawals.cancel(Withdrawal.objects.order_by("pk")[0], actor=owner.actor)  # the day has room again
+    assert sending.bring_up(payout.pk).service_ref
+
+
+def test_a_large_sum_goes_in_pieces(owner: Person, organisation: Organisation, payout: Payout) -> None:
+    earn(organisation, "20000")
+    with later():
+        with pytest.raises(Invalid):
+            ask(owner, "10000.01")
+        assert ask(owner).amount == 10_000
+
+
+def test_an_unlinked_wallet_is_not_paid(payout: Payout, organisation: Organisation) -> None:
+    LinkedWallet.objects.update(unlinked_at=now())
+    failed = sending.bring_up(payout.pk)
+    assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "wallet_unlinked")
+    assert earnings_of(organisation).balance == 85
+    assert not Withdrawal.objects.exists()
+
+
+def test_what_another_worker_has_ended_is_not_sent(payout: Payout, organisation: Organisation) -> None:
+    """It has read the payout as sent, and comes late."""
+    assert switch_payout(payout, PayoutStatus.SENT, sent_at=now())
+    remote = RemotePayout("", "", "failed", payout.amount, payout.currency, "refused")
+    sending.book(payout, remote)
+    with pytest.raises(ServiceDown):
+        usdc.UsdcPayouts().send_payout(
+            NewPayout(payout.public_id, payout.method.destination, payout.amount, payout.currency, "", now())
+        )
+    assert not Withdrawal.objects.exists()
+    assert wallet.balance(organisation, "USDC").available == 0
 
 
 def test_only_a_linked_wallet(owner: Person, organisation: Organisation, outsider: Person) -> None:
