@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
-from billing import auto_top_up, chargeback_books, chargeback_notices, invoices
+from billing import auto_top_up, chargeback_books, chargeback_notices
 from billing.lifecycle import ChargebackStatus, PaymentStatus, switch_chargeback
 from billing.models import Chargeback, Payment
 from billing.payments import checkout, services
@@ -32,7 +32,7 @@ from billing.payments.base import Gone, Refused, RemoteChargeback, ServiceDown
 from billing.payments.services import STRIPE, is_configured
 from billing.refunds import NotYet
 from billing.states import CHARGEBACK_TRANSITIONS
-from billing.taking_back import end_what_went_back, lock_payment
+from billing.taking_back import lock_payment
 from lib.clock import now
 from lib.errors import AppError, Conflict, Invalid
 
@@ -133,8 +133,8 @@ def _learn_all(slug: str) -> int:
         for remote in services.chargebacks(slug).chargebacks_since(now() - WINDOW):
             looked += 1
             _quietly(remote.ref, partial(learn, slug, remote))
-    except ServiceDown as away:
-        log.warning("disputes of %s are not listed now: %s", slug, away.detail)
+    except (ServiceDown, Refused) as away:
+        log.warning("disputes of %s are not listed now: %s", slug, getattr(away, "detail", away))
     return looked
 
 
@@ -146,6 +146,8 @@ def _quietly(name: str, act: Callable[[], object]) -> None:
         log.error("dispute %s: %s", name, reason)
     except AppError as away:
         log.warning("dispute %s waits: %s", name, getattr(away, "detail", away.message))
+    except Exception:
+        log.exception("dispute %s", name)
 
 
 def _ask(row: Chargeback) -> RemoteChargeback:
@@ -247,9 +249,7 @@ def _follow(row: Chargeback, payment: Payment, state: str) -> None:
     if state in (S.WON, S.LOST):
         chargeback_notices.tell_decided(row, payment)
     if state == S.LOST:
-        if row.counted:
-            invoices.issue_credit_note(payment, row.counted, chargeback=row)
-        end_what_went_back(payment)
+        chargeback_books.close_lost(row, payment)
     elif state == S.WON and hasattr(row, "credit_note"):
         log.error("chargeback %s was lost and is won: its credit note stands", row.public_id)
 

@@ -19,14 +19,10 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import invoices, ledger
+from billing import chargeback_books, invoices, ledger
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
-from billing.lifecycle import (
-    PaymentStatus,
-    RefundStatus,
-    switch_refund,
-)
+from billing.lifecycle import ChargebackStatus, PaymentStatus, RefundStatus, switch_refund
 from billing.models import Payment, Refund, Transfer
 from billing.payments import base
 from billing.payments.services import service
@@ -122,6 +118,8 @@ def reconcile_refunds() -> int:
             bring_up(refund.pk)
         except AppError as away:
             log.warning("refund %s waits: %s", refund.public_id, getattr(away, "detail", away.message))
+        except Exception:  # one that cannot be brought up holds up no other
+            log.exception("refund %s", refund.public_id)
     return len(claimed)
 
 
@@ -283,6 +281,9 @@ def _fail(refund_id: UUID, error: str) -> Refund:
     hold = Transfer.objects.filter(pk=_leg_id(refund, "hold"), settlements=None).first()
     if hold is not None:
         ledger.release(hold.pk, id=_leg_id(refund, "release"))
+    for chargeback in chargeback_books.count_again(payment):
+        if chargeback.status == ChargebackStatus.LOST:
+            chargeback_books.close_lost(chargeback, payment)
     return refund
 
 

@@ -63,7 +63,7 @@ CHARGEBACK_TRANSITIONS: dict[str, frozenset[str]] = {
     C.WARNING_UNDER_REVIEW: frozenset({C.WARNING_CLOSED, *DISPUTED}),
     C.WARNING_CLOSED: DISPUTED,
     C.NEEDS_RESPONSE: frozenset({C.UNDER_REVIEW, C.WON, C.LOST}),
-    C.UNDER_REVIEW: frozenset({C.WON, C.LOST}),
+    C.UNDER_REVIEW: frozenset({C.NEEDS_RESPONSE, C.WON, C.LOST}),  # the bank wants to hear more
     C.WON: frozenset({C.LOST}),  # the bank thinks again
     C.LOST: frozenset({C.WON}),
 }
