@@ -16,9 +16,8 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.requests import Request
 from billing import chargebacks, evidence
 from billing.models import Chargeback
-from console.access import require_staff
-from lib.errors import AppError, NotFound
-from lib.ids import decode_id
+from console.access import get_row, require_staff
+from lib.errors import AppError
 from lib.rate import limit
 
 ROWS = 50
@@ -89,10 +88,7 @@ def download_evidence(request: Request, chargeback_id: str) -> HttpResponse:
 
 def _find(chargeback_id: str) -> Chargeback:
     rows = Chargeback.objects.select_related("payment__organisation", "payment__plan", "credit_note")
-    row = rows.filter(pk=decode_id("cbk", chargeback_id)).first()
-    if row is None:
-        raise NotFound(_("There is no such chargeback."))
-    return row
+    return get_row(rows, "cbk", chargeback_id)
 
 
 def _page(request: Request, row: Chargeback, form: EvidenceForm, *, status: int = 200) -> HttpResponse:
