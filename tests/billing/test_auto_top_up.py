@@ -107,7 +107,7 @@ def test_what_was_changed_since_it_was_read_is_not_charged(owner: Person, stripe
     less = {**BODY, "amount": "5.00"}
     assert owner.api("put", "wallets/auto-top-up", less).status_code == 200
     assert (auto_top_up._look(read), Payment.objects.count()) == (False, 0)
-    assert (auto_top_up.keep_wallets_filled(), usd(read)) == (1, 5)
+    assert (auto_top_up.keep_wallets_filled(), usd(read)) == (1, Decimal(5))
 
 
 def test_by_page(owner: Person, member: Person, stripe: str) -> None:

@@ -80,7 +80,7 @@ def test_the_file_and_the_page_say_the_same(owner: Person, organisation: Organis
     assert "trainer" in page
     answer = owner.client.get(f"/billing/earnings/statements/{month}.csv")
     assert answer["Content-Type"].startswith("text/csv")
-    rows = list(csv.DictReader(StringIO(b"".join(answer.streaming_content).decode())))
+    rows = list(csv.DictReader(StringIO(answer.getvalue().decode())))
     assert [row["what"] for row in rows] == ["opening_balance", "usage", "closing_balance"]
     assert (rows[1]["gross_usd"], rows[1]["fee_usd"], rows[1]["net_usd"]) == ("33.333333", "5.000000", "28.333333")
     told = owner.api("get", f"payouts/statements/{month}").json()
@@ -94,7 +94,7 @@ def test_the_file_does_nothing_in_a_spreadsheet(owner: Person, organisation: Org
     earn(organisation, "10", pod="=1+1")
     answer = owner.client.get(f"/billing/earnings/statements/{month_of_rows()}.csv")
     assert answer["Cache-Control"] == "private"
-    rows = list(csv.DictReader(StringIO(b"".join(answer.streaming_content).decode())))
+    rows = list(csv.DictReader(StringIO(answer.getvalue().decode())))
     assert (rows[1]["reference"], rows[1]["net_usd"]) == ("'=1+1", "8.500000")
 
 
