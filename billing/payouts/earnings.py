@@ -46,24 +46,28 @@ def earnings_of(organisation: Organisation) -> Earnings:
         .annotate(total=Sum("amount"))
         .values("total")
     )
-    # The owner's part of what is disputed, where less of it was there to be held: what comes since is for that first.
-    unheld = (
-        Dispute.objects.filter(owner=OuterRef("organisation"), currency=CURRENCY)
-        .exclude(status=DisputeStatus.FINAL)
-        .values("owner")
-        .annotate(total=Sum(F("earned") * F("amount") / F("paid") - F("held"), output_field=MONEY))
-        .values("total")
-    )
-    found = (
-        accounts()
-        .filter(organisation=organisation)
-        .annotate(recent=Coalesce(Subquery(recent), ZERO, output_field=MONEY))
-    )
-    account = found.annotate(unheld=Coalesce(Subquery(unheld), ZERO, output_field=MONEY)).first()
-    if account is None:
+    # The owner's part of what is disputed is set aside, also where less of it was there to be held: what comes since is
+    # for that first. What is recent of it is not held back a second time.
+    disputes = Dispute.objects.filter(owner=OuterRef("organisation"), currency=CURRENCY).values("owner")
+    running = disputes.exclude(status=DisputeStatus.FINAL)
+    part = F("earned") * F("amount") / F("paid")
+    sums = {
+        "recent": recent,
+        "disputed_recent": running.filter(usage_from__gt=now() - HOLD_BACK).annotate(total=Sum(part)).values("total"),
+        "unheld": running.annotate(total=Sum(part - F("held"))).values("total"),
+    }
+    figures = {
+        name: Coalesce(Subquery(sum_, output_field=MONEY), ZERO, output_field=MONEY) for name, sum_ in sums.items()
+    }
+    found = accounts().filter(organisation=organisation).annotate(**figures)
+    row = found.values("credits_posted", "debits_posted", "debits_pending", *figures).first()
+    if row is None:
         return Earnings()
-    set_aside = account.debits_pending + account.unheld
-    return Earnings(account.credits_posted - account.debits_posted, account.recent, set_aside)
+    return Earnings(
+        balance=row["credits_posted"] - row["debits_posted"],
+        held_back=max(ZERO, row["recent"] - row["disputed_recent"]),
+        set_aside=row["debits_pending"] + row["unheld"],
+    )
 
 
 def accounts() -> QuerySet[Account]:

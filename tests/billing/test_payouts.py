@@ -222,6 +222,18 @@ def test_weekly_passes_over_what_is_not_ready(owner: Person, organisation: Organ
         assert requesting.pay_out_weekly() == 1
 
 
+def test_what_is_disputed_is_not_held_back_besides(organisation: Organisation, outsider: Person) -> None:
+    with freeze_time(now() - HELD_BACK):  # that is: just now
+        assert outsider.organisation is not None
+        pod = rent(outsider.organisation, organisation, ["100"])
+        earn(organisation)
+        before = earnings_of(organisation)
+        dispute_it(outsider, pod)
+        after = earnings_of(organisation)
+    assert (before.held_back, before.set_aside) == (Decimal(170), Decimal(0))
+    assert (after.held_back, after.set_aside) == (Decimal(85), Decimal(85))
+
+
 def test_what_is_disputed_and_was_not_there_waits(owner: Person, organisation: Organisation, outsider: Person) -> None:
     """The owner had it paid out before: what comes since is for the dispute first."""
     assert outsider.organisation is not None
