@@ -16,6 +16,7 @@ from freezegun import freeze_time
 from billing import dunning, plans, renewals
 from billing.models import Payment, Subscription
 from billing.payments import checkout
+from billing.payments.services import service
 from tests.people import Person
 
 
@@ -50,6 +51,14 @@ def begin(person: Person, plan: str = "pro") -> Subscription:
     assert payment.subscription is not None
     payment.subscription.refresh_from_db()
     return payment.subscription
+
+
+def own_clock(url: str) -> Iterator[PayPalClock]:
+    """For a fixture: whoever comes after finds PayPal at the wall's time again."""
+    service.cache_clear()
+    yield PayPalClock(url)
+    assert requests.post(f"{url}/sandbox/reset", timeout=10).ok
+    service.cache_clear()
 
 
 class PayPalClock:

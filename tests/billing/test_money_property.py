@@ -235,7 +235,7 @@ class Money(RuleBasedStateMachine):
 
 def test_whatever_happens(owner: Person, outsider: Person, staff: Person, paypal: str, stripe: str) -> None:
     few = settings(
-        max_examples=8,
+        max_examples=5,
         stateful_step_count=15,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

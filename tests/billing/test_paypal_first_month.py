@@ -15,7 +15,7 @@ from billing.payments import checkout
 from billing.payments.services import renewals as remote
 from billing.payments.services import service
 from lib.errors import Conflict
-from tests.billing.paypal import PayPalClock, agree, ask
+from tests.billing.paypal import PayPalClock, agree, ask, own_clock
 from tests.people import Person
 
 
@@ -26,9 +26,8 @@ def _clearing_balances() -> Iterator[None]:
 
 
 @pytest.fixture
-def clock(paypal: str) -> PayPalClock:
-    service.cache_clear()
-    return PayPalClock(paypal)
+def clock(paypal: str) -> Iterator[PayPalClock]:
+    yield from own_clock(paypal)
 
 
 def day(of_month: int) -> datetime:

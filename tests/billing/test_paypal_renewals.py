@@ -27,7 +27,7 @@ from billing.refunds import give_back
 from billing.subscriptions import end_lapsed
 from lib.errors import Conflict
 from tests.billing.money import faulty
-from tests.billing.paypal import PayPalClock, agree, ask, begin
+from tests.billing.paypal import PayPalClock, agree, ask, begin, own_clock
 from tests.billing.stripe import save_card
 from tests.people import Person
 
@@ -42,9 +42,8 @@ def _clearing_balances(settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def clock(paypal: str) -> PayPalClock:
-    service.cache_clear()
-    return PayPalClock(paypal)
+def clock(paypal: str) -> Iterator[PayPalClock]:
+    yield from own_clock(paypal)
 
 
 def day(month: int, of_month: int = 15, hour: int = 12, year: int = 2027) -> datetime:

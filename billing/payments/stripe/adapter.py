@@ -79,7 +79,7 @@ class Stripe:
         """Stripe knows a repetition by its key for a day only: what is there already by our name is looked up first."""
         wanted: Any = {"charge": capture_ref, "limit": MOST_REFUNDS}
         there = understand(lambda: [_read_refund(row) for row in plain(self._api.refunds.list(wanted))["data"]])
-        if found := next((refund for refund in there if refund.reference == reference), None):
+        if found := next((row for row in there if (row.reference, row.amount) == (reference, amount)), None):
             return found
         body: Any = {"charge": capture_ref, "amount": cents(amount), "metadata": {"refund": reference}}
         return understand(lambda: _read_refund(plain(self._api.refunds.create(body, once(request_id)))))
