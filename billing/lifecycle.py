@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from billing.models import Chargeback, Deposit, Dispute, Payment, Payout, Referral, Refund, Subscription, Withdrawal
@@ -51,18 +52,28 @@ __all__ = [
 ]
 
 
+HasStatus = Payment | Refund | Chargeback | Subscription | Deposit | Withdrawal | Payout | Referral | Dispute
+
+
 class WrongTransition(Exception):
     """The table of states does not allow this change."""
 
 
+def _switch(row: HasStatus, table: Mapping[str, frozenset[str]], to: str, **columns: Any) -> bool:
+    """Compare-and-set: the row as it was read, or nothing. Raises WrongTransition."""
+    model = type(row)
+    if to not in table[row.status]:
+        raise WrongTransition(f"{model._meta.model_name} {row.status} → {to}")
+    if not model._default_manager.filter(pk=row.pk, status=row.status).update(status=to, **columns):
+        return False
+    row.refresh_from_db()
+    return True
+
+
 def switch_payment(payment: Payment, to: str, *, reason: str = "", **columns: Any) -> bool:
     """Change the status as `payment` was read, with `columns`; False when somebody else was first."""
-    if to not in PAYMENT_TRANSITIONS[payment.status]:
-        raise WrongTransition(f"payment {payment.status} → {to}")
-    same = Payment.objects.filter(pk=payment.pk, status=payment.status)
-    if not same.update(status=to, reason=reason, **columns):
+    if not _switch(payment, PAYMENT_TRANSITIONS, to, reason=reason, **columns):
         return False
-    payment.refresh_from_db()
     push(
         organisation_group(payment.organisation_id), {"type": "payment.changed", "id": payment.public_id, "status": to}
     )
@@ -71,12 +82,8 @@ def switch_payment(payment: Payment, to: str, *, reason: str = "", **columns: An
 
 def switch_refund(refund: Refund, to: str, **columns: Any) -> bool:
     """Change the status as `refund` was read, with `columns`; False when somebody else was first."""
-    if to not in REFUND_TRANSITIONS[refund.status]:
-        raise WrongTransition(f"refund {refund.status} → {to}")
-    same = Refund.objects.filter(pk=refund.pk, status=refund.status)
-    if not same.update(status=to, **columns):
+    if not _switch(refund, REFUND_TRANSITIONS, to, **columns):
         return False
-    refund.refresh_from_db()
     event = {"type": "refund.changed", "id": refund.public_id, "status": to}
     push(organisation_group(refund.payment.organisation_id), event)
     return True
@@ -84,12 +91,8 @@ def switch_refund(refund: Refund, to: str, **columns: Any) -> bool:
 
 def switch_chargeback(chargeback: Chargeback, to: str, **columns: Any) -> bool:
     """Change the status as `chargeback` was read, with `columns`; False when somebody else was first."""
-    if to not in CHARGEBACK_TRANSITIONS[chargeback.status]:
-        raise WrongTransition(f"chargeback {chargeback.status} → {to}")
-    same = Chargeback.objects.filter(pk=chargeback.pk, status=chargeback.status)
-    if not same.update(status=to, **columns):
+    if not _switch(chargeback, CHARGEBACK_TRANSITIONS, to, **columns):
         return False
-    chargeback.refresh_from_db()
     event = {"type": "chargeback.changed", "id": chargeback.public_id, "status": to}
     push(organisation_group(chargeback.payment.organisation_id), event)
     return True
@@ -97,23 +100,13 @@ def switch_chargeback(chargeback: Chargeback, to: str, **columns: Any) -> bool:
 
 def switch_subscription(subscription: Subscription, to: str, **columns: Any) -> bool:
     """Change the status as `subscription` was read, with `columns`; False when somebody else was first."""
-    if to not in SUBSCRIPTION_TRANSITIONS[subscription.status]:
-        raise WrongTransition(f"subscription {subscription.status} → {to}")
-    same = Subscription.objects.filter(pk=subscription.pk, status=subscription.status)
-    if not same.update(status=to, **columns):
-        return False
-    subscription.refresh_from_db()
-    return True
+    return _switch(subscription, SUBSCRIPTION_TRANSITIONS, to, **columns)
 
 
 def switch_deposit(deposit: Deposit, to: str, *, reason: str = "", **columns: Any) -> bool:
     """Change the status as `deposit` was read, with `columns`; False when somebody else was first."""
-    if to not in DEPOSIT_TRANSITIONS[deposit.status]:
-        raise WrongTransition(f"deposit {deposit.status} → {to}")
-    same = Deposit.objects.filter(pk=deposit.pk, status=deposit.status)
-    if not same.update(status=to, reason=reason, **columns):
+    if not _switch(deposit, DEPOSIT_TRANSITIONS, to, reason=reason, **columns):
         return False
-    deposit.refresh_from_db()
     tell_deposit(deposit)
     return True
 
@@ -127,12 +120,8 @@ def tell_deposit(deposit: Deposit) -> None:
 
 def switch_withdrawal(withdrawal: Withdrawal, to: str, *, reason: str = "", **columns: Any) -> bool:
     """Change the status as `withdrawal` was read, with `columns`; False when somebody else was first."""
-    if to not in WITHDRAWAL_TRANSITIONS[withdrawal.status]:
-        raise WrongTransition(f"withdrawal {withdrawal.status} → {to}")
-    same = Withdrawal.objects.filter(pk=withdrawal.pk, status=withdrawal.status)
-    if not same.update(status=to, reason=reason, **columns):
+    if not _switch(withdrawal, WITHDRAWAL_TRANSITIONS, to, reason=reason, **columns):
         return False
-    withdrawal.refresh_from_db()
     event = {"type": "withdrawal.changed", "id": withdrawal.public_id, "status": to}
     push(organisation_group(withdrawal.organisation_id), event)
     return True
@@ -140,24 +129,16 @@ def switch_withdrawal(withdrawal: Withdrawal, to: str, *, reason: str = "", **co
 
 def switch_payout(payout: Payout, to: str, *, reason: str = "", **columns: Any) -> bool:
     """Change the status as `payout` was read, with `columns`; False when somebody else was first."""
-    if to not in PAYOUT_TRANSITIONS[payout.status]:
-        raise WrongTransition(f"payout {payout.status} → {to}")
-    same = Payout.objects.filter(pk=payout.pk, status=payout.status)
-    if not same.update(status=to, reason=reason, **columns):
+    if not _switch(payout, PAYOUT_TRANSITIONS, to, reason=reason, **columns):
         return False
-    payout.refresh_from_db()
     push(organisation_group(payout.organisation_id), {"type": "payout.changed", "id": payout.public_id, "status": to})
     return True
 
 
 def switch_referral(referral: Referral, to: str, **columns: Any) -> bool:
     """Change the status as `referral` was read, with `columns`; False when somebody else was first."""
-    if to not in REFERRAL_TRANSITIONS[referral.status]:
-        raise WrongTransition(f"referral {referral.status} → {to}")
-    same = Referral.objects.filter(pk=referral.pk, status=referral.status)
-    if not same.update(status=to, **columns):
+    if not _switch(referral, REFERRAL_TRANSITIONS, to, **columns):
         return False
-    referral.refresh_from_db()
     event = {"type": "referral.changed", "id": referral.public_id, "status": to}
     push(organisation_group(referral.referrer_id), event)
     return True
@@ -165,12 +146,8 @@ def switch_referral(referral: Referral, to: str, **columns: Any) -> bool:
 
 def switch_dispute(dispute: Dispute, to: str, **columns: Any) -> bool:
     """Change the status as `dispute` was read, with `columns`; False when somebody else was first."""
-    if to not in DISPUTE_TRANSITIONS[dispute.status]:
-        raise WrongTransition(f"dispute {dispute.status} → {to}")
-    same = Dispute.objects.filter(pk=dispute.pk, status=dispute.status)
-    if not same.update(status=to, **columns):
+    if not _switch(dispute, DISPUTE_TRANSITIONS, to, **columns):
         return False
-    dispute.refresh_from_db()
     tell_dispute(dispute)
     return True
 
