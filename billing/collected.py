@@ -1,7 +1,7 @@
 """What payment services have collected for plans that they renew: booked, once; and taken over here.
 
-Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. What the service
-says of its price, sum and currency is compared with our own before anything is booked.
+Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. Its plan and
+currency have to be ours; the sum is that of the price which the service has for the plan.
 """
 
 from __future__ import annotations
