@@ -241,7 +241,8 @@ class ControlPlane:
         asyncio.run_coroutine_threadsafe(self._sockets[node].send_json(message), self._loop).result(DEADLINE_S)
 
     def command(self, node: str, kind: str, pod: str, epoch: int = 1, **values: Any) -> Message:
-        """Send a command and wait for its answer."""
+        """Send a command and wait for its answer. An agent may be on its way back from where a test has left it."""
+        self.wait(lambda: node in self._sockets, f"connection of {node}")
         self._commands += 1
         message = {"type": kind, "id": f"command-{self._commands}", "pod": pod, "epoch": epoch, **values}
         self.send(node, message)
