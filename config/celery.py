@@ -39,6 +39,8 @@ app.conf.beat_schedule = {
     "reconcile-referrals": {"task": "billing.tasks.reconcile_referrals", "schedule": 600.0},
     "follow-chains": {"task": "billing.tasks.follow_chains", "schedule": 5.0},
     "finish-paid-enrolments": {"task": "enrollment.tasks.finish_paid", "schedule": 60.0},
+    "deliver-mail": {"task": "notifications.tasks.deliver_mail", "schedule": 10.0},
+    "forget-old-mail": {"task": "notifications.tasks.forget_old_mail", "schedule": 24 * 3600.0},
     "forget-expired": {"task": "accounts.tasks.forget_expired", "schedule": 3600.0},
     "reconcile-everything": {"task": "billing.tasks.reconcile_everything", "schedule": 24 * 3600.0},
     "check-ledger": {"task": "billing.tasks.check_ledger", "schedule": 24 * 3600.0},

@@ -213,14 +213,13 @@ REQUIRE_ENTITLEMENT = "billing.plans.require_entitlement"
 JWT_ACCESS_SECONDS = 15 * 60
 JWT_REFRESH_SECONDS = 30 * 24 * 3600
 
-# Mail. In SANDBOX each person reads theirs under /mailbox/; else a task hands it to the service and tries again.
+# Mail is a row first. In SANDBOX each person reads theirs under /mailbox/; else a worker hands it to the service, which
+# the outbox asks again: its client need not.
+EMAIL_BACKEND = "notifications.channels.email.EmailBackend"
 EMAIL_SERVICE_BACKEND = env("EMAIL_BACKEND", "" if SANDBOX else "anymail.backends.amazon_ses.EmailBackend")
-EMAIL_BACKEND = (
-    "notifications.channels.email.EmailBackend"
-    if EMAIL_SERVICE_BACKEND
-    else "notifications.channels.sandbox_mailbox.EmailBackend"
-)
 EMAIL_TIMEOUT = 20
+_SES_CLIENT = {"connect_timeout": EMAIL_TIMEOUT, "read_timeout": EMAIL_TIMEOUT, "retries": {"total_max_attempts": 1}}
+ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT, "AMAZON_SES_CLIENT_PARAMS": {"config": _SES_CLIENT}}
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "GPUBroker <hello@gpubroker.example>")
 
 # Providers and payment services. A provider is added by its dotted path; each gets its address and platform key here.

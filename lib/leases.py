@@ -55,7 +55,7 @@ def release(row: Leased, *, due_in: float) -> bool:
 
 def release_failed(row: Leased, error: str, *, longest: float = 300.0) -> bool:
     """Give a row back after an unexpected error: later each time, with the reason kept."""
-    wait = min(longest, 2.0 ** min(row.failures, 8))
+    wait = min(longest, 2.0 ** min(row.failures, 12))
     return _give_back(row, due_in=wait, failures=row.failures + 1, last_error=error[:2000])
 
 

@@ -1,6 +1,6 @@
 """Mail from templates: `<template>_subject.txt` and `<template>_message.txt`; the HTML part is made from the text.
 
-Sending is safe inside a transaction: the backends of settings either write a row or queue a task after commit.
+Sending is safe inside a transaction: the backend of settings writes a row.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from accounts.people import is_confirmed
 from lib import secrets
 from lib.ids import decode_id
 from lib.rate import client_address
-from notifications.models import SandboxMail, SandboxMailbox
+from notifications.models import Mail, SandboxMailbox
+from notifications.states import MailStatus
 
 SESSION_KEY = "sandbox_mailbox"
 ASKED_KEY = "sandbox_mail_asked"
@@ -51,14 +52,14 @@ def own_addresses(request: HttpRequest) -> list[str]:
     return sorted(SandboxMailbox.objects.filter(holder_hash=holder).values_list("address", flat=True))
 
 
-def own_mail(request: HttpRequest) -> QuerySet[SandboxMail]:
-    return SandboxMail.objects.filter(to__in=own_addresses(request)).order_by("-pk")
+def own_mail(request: HttpRequest) -> QuerySet[Mail]:
+    return _kept().filter(to__in=own_addresses(request)).order_by("-pk")
 
 
 def remember_asked_mail(request: HttpRequest, email: str) -> None:
     """Called when somebody has asked for a new password (settings.ON_PASSWORD_ASKED)."""
     if settings.SANDBOX and is_at_the_machine(request):
-        newest = SandboxMail.objects.filter(to=email.lower()).order_by("-pk").first()
+        newest = _kept().filter(to=email.lower()).order_by("-pk").first()
         request.session[ASKED_KEY] = newest.public_id if newest else ""
 
 
@@ -66,10 +67,15 @@ def has_asked_mail(request: HttpRequest) -> bool:
     return bool(request.session.get(ASKED_KEY))
 
 
-def take_asked_mail(request: HttpRequest) -> list[SandboxMail]:
+def take_asked_mail(request: HttpRequest) -> list[Mail]:
     """The message that this browser asked for; a second time there is none."""
     asked = request.session.pop(ASKED_KEY, "")
-    return list(SandboxMail.objects.filter(pk=decode_id("mail", asked))) if asked else []
+    return list(_kept().filter(pk=decode_id("mail", asked))) if asked else []
+
+
+def _kept() -> QuerySet[Mail]:
+    """What goes to a mail service is read there."""
+    return Mail.objects.filter(status=MailStatus.KEPT)
 
 
 def is_at_the_machine(request: HttpRequest) -> bool:

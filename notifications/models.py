@@ -1,4 +1,4 @@
-"""What people are told: the inbox in the page, and in SANDBOX the mail that would have been sent."""
+"""What people are told: the inbox in the page, and mail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, User
 from lib.ids import encode_id, new_id
+from lib.leases import Leased
+from notifications.states import MailStatus
 
 
 class Notification(models.Model):
@@ -43,8 +45,11 @@ class Notification(models.Model):
         return encode_id("ntf", self.pk)
 
 
-class SandboxMail(models.Model):
-    """A mail as one address would have got it. Written in SANDBOX only."""
+class Mail(Leased):
+    """A mail to one address: in SANDBOX in its reader's mailbox, else on its way to the mail service.
+
+    What it says is emptied once the service has it.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     to = models.EmailField(_("to"), db_index=True)
@@ -53,11 +58,16 @@ class SandboxMail(models.Model):
     text = models.TextField(_("text"))
     html = models.TextField(_("HTML"), blank=True)
     attachments = models.JSONField(_("attachments"), default=list, blank=True)  # name, kind, content in base64
-    created_at = models.DateTimeField(_("sent"), db_default=Now(), editable=False)
+    status = models.CharField(_("status"), max_length=8, choices=MailStatus, default=MailStatus.KEPT)
+    created_at = models.DateTimeField(_("written"), db_default=Now(), editable=False)
+    sent_at = models.DateTimeField(_("sent"), null=True, editable=False)
 
     class Meta:
-        verbose_name = _("sandbox mail")
-        verbose_name_plural = _("sandbox mail")
+        verbose_name = _("mail")
+        verbose_name_plural = _("mails")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["due_at"], condition=models.Q(status="waiting"), name="mail_waiting"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} → {self.to}"

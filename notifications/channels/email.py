@@ -1,28 +1,58 @@
-"""Real mail: handed to a task once the transaction has committed, so that no page waits for a mail service.
+"""The mail backend: a mail becomes a row in the transaction of whoever sends it.
 
-The service is any Django mail backend, named by settings.EMAIL_SERVICE_BACKEND.
+Where settings.EMAIL_SERVICE_BACKEND names a mail service, any mail backend of Django's, a worker hands it over once the
+transaction has committed (notifications.delivery). Else nothing leaves the machine: its reader finds it under /mailbox/.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
+from email.utils import parseaddr
 
-from django.core.mail import EmailMessage
+from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications import tasks
-from notifications.channels.sandbox_mailbox import attached, html_part
+from notifications.models import Mail
+from notifications.states import MailStatus
 
 
 class EmailBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        for message in email_messages:
-            tasks.deliver_mail.delay_on_commit(
-                sender=message.from_email,
-                to=message.recipients(),
-                subject=message.subject,
-                text=message.body,
-                html=html_part(message),
-                attachments=attached(message),
-            )
+        leaves = bool(settings.EMAIL_SERVICE_BACKEND)
+        status = MailStatus.WAITING if leaves else MailStatus.KEPT
+        Mail.objects.bulk_create(
+            [_row(message, to, status) for message in email_messages for to in message.recipients()]
+        )
+        if leaves:
+            tasks.deliver_mail.delay_on_commit()
         return len(email_messages)
+
+
+def _row(message: EmailMessage, to: str, status: MailStatus) -> Mail:
+    return Mail(
+        to=parseaddr(to)[1].lower(),
+        sender=message.from_email,
+        subject=str(message.subject),
+        text=str(message.body),
+        html=html_part(message),
+        attachments=attached(message),
+        status=status,
+    )
+
+
+def html_part(message: EmailMessage) -> str:
+    if not isinstance(message, EmailMultiAlternatives):
+        return ""
+    return next((str(content) for content, kind in message.alternatives if kind == "text/html"), "")
+
+
+def attached(message: EmailMessage) -> list[dict[str, str]]:
+    """The files of a mail as JSON: `name`, `kind` and `content` in base64."""
+    return [
+        {"name": str(name), "kind": str(kind), "content": b64encode(content).decode()}
+        for name, content, kind in message.attachments
+        if isinstance(content, bytes)
+    ]

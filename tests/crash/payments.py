@@ -20,7 +20,7 @@ from billing.models import AutoTopUp, Invoice, InvoiceFile, Payment, Refund, Web
 from billing.payments import checkout
 from billing.payments.paypal.client import PayPalApi
 from billing.payments.services import stripe as adapter
-from notifications.models import SandboxMail
+from notifications.models import Mail
 from tests.billing.money import approve
 from tests.billing.stripe import ASKS, add_card, answer_bank
 from tests.crash.books import open_holds
@@ -225,7 +225,7 @@ class InvoiceDelivery(Flow):
     def check(self, facts: Facts) -> None:
         assert InvoiceFile.objects.filter(invoice=facts["invoice"]).count() == 1
         [reader] = organisation_of(facts).members.all()
-        assert SandboxMail.objects.filter(to=reader.email).count() == 1
+        assert Mail.objects.filter(to=reader.email).count() == 1
 
 
 class AutomaticTopUp(Flow):

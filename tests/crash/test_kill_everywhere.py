@@ -23,7 +23,7 @@ def test_killed_everywhere(
     name: str,
     record_property: Callable[[str, object], None],
 ) -> None:
-    settings.EMAIL_BACKEND = "notifications.channels.sandbox_mailbox.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.channels.email.EmailBackend"
     flow = FLOWS[name]
     peers(flow.peers)
     tally = kill_everywhere(flow, runner)

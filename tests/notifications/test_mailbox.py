@@ -12,13 +12,13 @@ from django.test import Client, RequestFactory
 
 from notifications.mail import send
 from notifications.mailbox import remember_address
-from notifications.models import SandboxMail
+from notifications.models import Mail
 from tests.people import PASSWORD, Caller, Person
 
 
 @pytest.fixture(autouse=True)
 def _sandbox_mail(settings: Any, db: None) -> None:
-    settings.EMAIL_BACKEND = "notifications.channels.sandbox_mailbox.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.channels.email.EmailBackend"
 
 
 def mailbox(client: Client) -> str:
@@ -54,7 +54,7 @@ def test_typing_a_known_address_opens_no_mailbox(owner: Person) -> None:
     thief.post("/account/password/reset/", {"email": owner.user.email})
     assert "password/reset/key" not in thief.post("/mailbox/asked/").content.decode()
     sign_up(thief, owner.user.email)
-    assert SandboxMail.objects.filter(to=owner.user.email).count() == 2
+    assert Mail.objects.filter(to=owner.user.email).count() == 2
     assert "password/reset/key" not in mailbox(thief)
     assert owner.user.email not in mailbox(thief)
 
@@ -101,7 +101,7 @@ def test_mailbox_survives_signing_out() -> None:
 def test_text_is_shown_not_run() -> None:
     client = Client()
     sign_up(client, "ana@example.com")
-    SandboxMail.objects.create(to="ana@example.com", sender="x", subject="<b>x</b>", text="<script>alert(1)</script>")
+    Mail.objects.create(to="ana@example.com", sender="x", subject="<b>x</b>", text="<script>alert(1)</script>")
     page = mailbox(client)
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
@@ -118,7 +118,7 @@ def test_live_has_no_mailbox(settings: Any, owner: Person) -> None:
 
 def test_at_the_machine_the_asked_message_is_read_once(owner: Person) -> None:
     other_browser = Client()
-    SandboxMail.objects.create(to=owner.user.email, sender="x", subject="Something private", text="")
+    Mail.objects.create(to=owner.user.email, sender="x", subject="Something private", text="")
     other_browser.post("/account/password/reset/", {"email": owner.user.email})
     assert "Read that message" in mailbox(other_browser)
     assert "Something private" not in mailbox(other_browser)
