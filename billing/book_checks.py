@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 from billing import ledger, lots
+from billing.payouts import usdc
 from billing.reconcile import check_clearing
 
-CHECKS = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing}
+CHECKS = {"ledger": ledger.check, "credits": lots.check, "clearing": check_clearing, "conversion": usdc.check}
 
 
 def check_books() -> dict[str, list[str]]:

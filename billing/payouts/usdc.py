@@ -6,9 +6,13 @@ gives its USDC to the owner's wallet: from there we take it back, unless the own
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Case, CharField, F, OuterRef, Q, Subquery, Sum, When
+from django.db.models.functions import Cast, Coalesce
 
 from accounts import actor as actors
 from accounts.models import Organisation
@@ -18,11 +22,14 @@ from billing.chain.books import CURRENCY
 from billing.chain.links import wallets_of
 from billing.chain.networks import network_of
 from billing.chain.withdrawals import request_withdrawal
-from billing.ledger import Leg, transfer_id
+from billing.ledger import MOVING, Leg, transfer_id
 from billing.lifecycle import PayoutStatus, WithdrawalStatus
-from billing.models import Payout, Transfer, Withdrawal
+from billing.models import Account, Payout, Transfer, Withdrawal
 from billing.payments.base import Gone, NewPayout, PayoutState, Refused, RemotePayout, ServiceDown
+from billing.payouts import books
 from billing.payouts.deciding import lock
+from billing.payouts.earnings import CURRENCY as DOLLARS
+from billing.payouts.earnings import MONEY, ZERO
 from lib.errors import Conflict, Invalid
 from lib.ids import decode_id
 
@@ -70,6 +77,43 @@ class UsdcPayouts:
         if withdrawal is None:
             raise Gone(ref)
         return _read(withdrawal)
+
+
+def check() -> list[str]:
+    """Whether each payout has brought as many dollars as USDC were given for it (one that is sent gives its USDC
+    first), and nothing else went through the conversion."""
+    rows = Payout.objects.filter(kind=books.USDC).annotate(dollars=_moved(DOLLARS), coins=-_moved(CURRENCY))
+    paid = Q(status=PayoutStatus.PAID, dollars=F("amount"), coins=F("amount"))
+    sent = Q(status=PayoutStatus.SENT, dollars=0) & (Q(coins=F("amount")) | Q(coins=0, service_ref=""))
+    ended = ~Q(status__in=[PayoutStatus.PAID, PayoutStatus.SENT]) & Q(dollars=0, coins=0)
+    problems = [
+        f"payout {row.public_id} of {row.amount:f} is {row.status}: {row.dollars:f} USD came, {row.coins:f} USDC went"
+        for row in rows.exclude(paid | sent | ended).order_by("pk")
+    ]
+    said = rows.aggregate(**{DOLLARS: Sum("dollars", default=ZERO), CURRENCY: -Sum("coins", default=ZERO)})
+    booked = Account.objects.filter(kind=Kind.CONVERSION).values_list("currency")
+    for currency, total in booked.annotate(total=Sum(F("credits_posted") - F("debits_posted"))):
+        if total != said[currency]:
+            problems.append(f"conversion {currency}: payouts say {said[currency]}, the ledger {total}")
+    return problems
+
+
+def _moved(currency: str) -> Any:
+    """What a payout has brought into the conversion account of this currency, less what it took out."""
+    signed = Case(
+        When(credit_account__kind=Kind.CONVERSION, then=F("amount")),
+        When(debit_account__kind=Kind.CONVERSION, then=-F("amount")),
+        default=ZERO,
+        output_field=MONEY,
+    )
+    moves = Transfer.objects.filter(
+        source_type__in=[books.SOURCE, books.RETURN_SOURCE, SOURCE],
+        source_id=Cast(OuterRef("pk"), CharField()),
+        currency=currency,
+        state__in=MOVING,
+    )
+    total = moves.values("source_id").annotate(total=Sum(signed)).values("total")
+    return Coalesce(Subquery(total, output_field=MONEY), Decimal(0), output_field=MONEY)
 
 
 def _lock_sent(payout: Payout) -> None:

@@ -14,7 +14,8 @@ from billing.models import Transfer
 
 class Command(BaseCommand):
     help = (
-        "Compare accounts with transfers, lots of credits with accounts, and the clearing accounts with the payments."
+        "Compare accounts with transfers, lots of credits with accounts, the clearing accounts with the payments, and the "
+        "dollars and USDC of the conversion with the payouts."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

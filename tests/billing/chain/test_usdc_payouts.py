@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
-from billing import ledger, reconcile, wallet
+from billing import ledger, reconcile, reconciliation, wallet
 from billing.accounts import Kind, account_of
 from billing.chain import nodes, withdrawals
 from billing.chain import sending as chain_sending
@@ -29,12 +29,14 @@ from tests.people import Person
 
 
 @pytest.fixture(autouse=True)
-def _treasury(chain: Chain, settings: Any) -> Iterator[None]:
+def _treasury(chain: Chain, settings: Any, request: pytest.FixtureRequest) -> Iterator[None]:
     """It has USDC, and what transactions cost."""
     settings.WITHDRAWAL_DELAY = timedelta(0)
     chain.fund(Wallet(account=nodes.signer()._account), "20000")  # type: ignore[attr-defined]
     yield
     assert reconcile.check_clearing() == []
+    if "astray" not in request.node.name:
+        assert usdc.check() == []
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_paid_one_for_one(chain: Chain, payout: Payout, organisation: Organisati
     before = chain.usdc_of(payer.address)
     for _ in range(2):  # the same withdrawal, however often it is looked at
         assert sending.bring_up(payout.pk).status == PayoutStatus.SENT
+        assert usdc.check() == []
     withdrawal = Withdrawal.objects.get()
     assert (withdrawal.amount, withdrawal.organisation) == (Decimal(85), organisation)
     assert earnings_of(organisation).set_aside == 85
@@ -158,3 +161,20 @@ def test_only_a_linked_wallet(owner: Person, organisation: Organisation, outside
             methods.add_usdc(organisation, chain="sandbox", wallet=wrong, actor=owner.actor)
     with pytest.raises(Invalid):
         methods.add_usdc(organisation, chain="polygon", wallet=theirs, actor=owner.actor)
+
+
+def test_what_goes_astray_in_the_conversion_is_a_case(payout: Payout, organisation: Organisation) -> None:
+    """USDC that went for no payout; and a payout that is paid and for which none were given."""
+    sending.bring_up(payout.pk)
+    coins, theirs = (
+        account_of(owner, kind, "USDC") for owner, kind in ((None, "conversion"), (organisation, "wallet"))
+    )
+    ledger.post([leg(coins, theirs, "3", currency="USDC")])
+    assert reconciliation.run(reconciliation.BOOKS).differences == 1
+    case = reconciliation.open_cases()[0]
+    assert (case.kind, case.ours) == (
+        "conversion",
+        "conversion USDC: payouts say -85.000000, the ledger -88.000000",
+    )
+    Payout.objects.update(status=PayoutStatus.PAID)
+    assert usdc.check()[0] == (f"payout {payout.public_id} of 85.000000 is paid: 0 USD came, 85.000000 USDC went")
