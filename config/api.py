@@ -24,6 +24,7 @@ import catalyst.api
 import console.api.chargebacks
 import console.api.disputes
 import console.api.money
+import console.api.payouts
 import console.api.refunds
 import console.api.staff
 import enrollment.api
@@ -96,6 +97,7 @@ ROUTES = (
     console.api.chargebacks,
     console.api.disputes,
     console.api.money,
+    console.api.payouts,
     console.api.refunds,
 )
 for module in ROUTES:

@@ -43,6 +43,10 @@ class ServiceDown(AppError):
         self.detail = detail
 
 
+class Unclear(ServiceDown):
+    """Whether the service acted is unknown, and it may never say: a person looks there."""
+
+
 class Refused(Exception):
     """The service has understood and does not do it. `issue` is its own name for the reason."""
 
@@ -352,7 +356,7 @@ class PayoutService(Protocol):
     """Pays owners. All calls go out, and raise ServiceDown."""
 
     def send_payout(self, payout: NewPayout) -> RemotePayout:
-        """Once for each `reference`, however often and however much later it is asked for. Raises Refused."""
+        """Once for each `reference`, however often and however much later it is asked for. Raises Refused, Unclear."""
 
     def fetch_payout(self, ref: str) -> RemotePayout:
         """Raises Gone."""

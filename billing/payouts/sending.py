@@ -20,7 +20,7 @@ from django_stubs_ext import StrOrPromise
 from accounts.roles import Permission
 from billing.lifecycle import PayoutStatus, switch_payout
 from billing.models import Payout, PayoutMethod
-from billing.payments.base import Gone, NewPayout, PayoutService, Refused, RemotePayout, ServiceDown
+from billing.payments.base import Gone, NewPayout, PayoutService, Refused, RemotePayout, ServiceDown, Unclear
 from billing.payments.services import payouts as payout_service
 from billing.payouts import books, usdc
 from billing.payouts.deciding import lock
@@ -43,6 +43,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     Kind.USDC: (PayoutStatus.NEW, PayoutStatus.SENT),
 }
 NEVER_LEFT = (PayoutStatus.FAILED, PayoutStatus.CANCELLED)
+UNCLEAR = "unclear"  # the reason of one that may have left, while it waits for a person: see `billing.payouts.unclear`
 UNDER_WAY = (PayoutStatus.SENT, PayoutStatus.EXPORTED)
 
 
@@ -71,14 +72,19 @@ def bring_up(payout_id: UUID) -> Payout:
             return payout
         if not switch_payout(payout, PayoutStatus.SENT, sent_at=moment, checked_at=moment):
             return bring_up(payout_id)
+    if payout.reason == UNCLEAR and not _mark(payout, UNCLEAR, ""):
+        return payout  # somebody has decided, or is asking
     try:
         remote = _ask(service, payout)
     except Refused as refusal:
         if was_asked and payout.kind == Kind.PAYPAL and not payout.service_ref:
             # The answer to the first may be lost, and the money gone: PayPal finds nothing by our name.
-            log.error("payout %s: refused when it was sent again (%s): look for it there", payout.public_id, refusal)
-            raise ServiceDown("refused when it was sent again") from refusal
+            _leave_to_people(payout, f"refused when it was sent again ({refusal})")
+            raise Unclear("refused when it was sent again") from refusal
         return book(payout, RemotePayout("", "", "failed", payout.amount, payout.currency, refusal.issue))
+    except Unclear as unclear:
+        _leave_to_people(payout, unclear.detail)
+        raise
     except Gone:
         log.error("payout %s: %s no longer knows %s", payout.public_id, payout.kind, payout.service_ref)
         return payout
@@ -86,6 +92,17 @@ def bring_up(payout_id: UUID) -> Payout:
         log.error("payout %s: another one was answered, %s", payout.public_id, remote.ref)
         raise ServiceDown("another payout than the one asked for")
     return book(payout, remote)
+
+
+def _leave_to_people(payout: Payout, why: str) -> None:
+    log.error("payout %s: %s: look for it there", payout.public_id, why)
+    _mark(payout, "", UNCLEAR)
+
+
+def _mark(payout: Payout, before: str, after: str) -> bool:
+    """False when somebody else was first."""
+    same = Payout.objects.filter(pk=payout.pk, status=PayoutStatus.SENT, reason=before)
+    return bool(same.update(reason=after))
 
 
 def is_due(payout: Payout) -> bool:

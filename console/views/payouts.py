@@ -15,11 +15,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import require_person
-from accounts.actor import Actor
-from accounts.models import Organisation, User
+from accounts.models import Organisation
 from accounts.requests import Request
 from billing.models import BankFile, PayeeProfile, Payout
-from billing.payouts import bank, deciding, methods, payees, sending
+from billing.payouts import bank, deciding, methods, payees, sending, unclear
 from console.access import require_staff
 from lib.clock import now
 from lib.errors import AppError, NotFound
@@ -28,15 +27,17 @@ from lib.rate import limit
 
 ROWS = 50
 OPEN = ("new", "sent", "exported")
-Act = Callable[[Payout, Actor, User, str], Payout]
+Act = Callable[..., Payout]  # of the payout, what the form says, who does it as `person` and `actor`
 ACTS: dict[str, Act] = {
-    "approve": lambda payout, actor, person, reason: deciding.approve(payout, person=person, actor=actor),
-    "refuse": lambda payout, actor, person, reason: deciding.cancel(payout, actor=actor, reason="by_staff"),
-    "retry": lambda payout, actor, person, reason: sending.bring_up(payout.pk),
-    "paid": lambda payout, actor, person, reason: bank.mark_paid(payout, person=person, actor=actor),
-    "returned": lambda payout, actor, person, reason: bank.mark_returned(
-        payout, reason=reason, person=person, actor=actor
+    "approve": lambda payout, given, **by: deciding.approve(payout, **by),
+    "refuse": lambda payout, given, person, actor: deciding.cancel(payout, actor=actor, reason="by_staff"),
+    "retry": lambda payout, given, **by: sending.bring_up(payout.pk),
+    "paid": lambda payout, given, **by: bank.mark_paid(payout, **by),
+    "returned": lambda payout, given, **by: bank.mark_returned(payout, reason=given.get("reason", ""), **by),
+    "was-paid": lambda payout, given, **by: unclear.was_paid(
+        payout, ref=given.get("ref", ""), reason=given.get("reason", ""), **by
     ),
+    "never-left": lambda payout, given, **by: unclear.never_left(payout, reason=given.get("reason", ""), **by),
 }
 
 
@@ -70,10 +71,9 @@ def act_on_payout(request: Request, payout_id: str, act: str) -> HttpResponse:
     found = Payout.objects.filter(pk=decode_id("pyo", payout_id)).select_related("organisation", "method").first()
     if found is None or act not in ACTS:
         raise NotFound(_("There is no such payout."))
-    reason = request.POST.get("reason", "")
 
     def do() -> str:
-        payout = ACTS[act](found, actor, person, reason)
+        payout = ACTS[act](found, request.POST, person=person, actor=actor)
         return f"{payout.public_id}: {payout.get_status_display()}"
 
     return _try(request, do)

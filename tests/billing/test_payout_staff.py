@@ -10,7 +10,7 @@ import pytest
 
 from accounts.models import AuditEntry, Member, Organisation
 from billing.models import BankFile, PayeeProfile, Payout, PayoutMethod
-from billing.payouts import bank, deciding, payees
+from billing.payouts import bank, deciding, payees, unclear
 from lib.clock import now
 from lib.errors import Conflict, Forbidden
 from lib.secrets import seal
@@ -51,6 +51,8 @@ def acts(payout: Payout, person: Person) -> list[Callable[[], object]]:
         lambda: deciding.approve(payout, **by),
         lambda: bank.mark_paid(payout, **by),
         lambda: bank.mark_returned(payout, reason="AC04", **by),
+        lambda: unclear.was_paid(payout, ref="B1", reason="Seen there", **by),
+        lambda: unclear.never_left(payout, reason="Not there", **by),
     ]
 
 

@@ -126,6 +126,9 @@ STAFF = {
     "GET admin/disputes",
     "POST admin/disputes/{dispute_id}/decide",
     "GET admin/chargebacks",
+    "GET admin/payouts",
+    "POST admin/payouts/{payout_id}/was-paid",
+    "POST admin/payouts/{payout_id}/never-left",
     "GET admin/refunds",
     "POST admin/refunds",
 }
@@ -182,6 +185,7 @@ ROWS: dict[str, Body] = {
     "DELETE billing/payment-methods/{card_id}": nothing,
     "GET billing/invoices/{invoice_id}": nothing,
     "GET billing/invoices/{invoice_id}/pdf": nothing,
+    "PATCH nodes/{node_id}": lambda theirs: {"price_per_hour": "0.05"},
     "GET jobs/{pod_id}/checkpoints": nothing,
     "GET disputes/claims/{pod_id}": nothing,
     "POST disputes/": lambda theirs: {"pod_id": theirs.pod_id, "reason": "other", "text": "It stood still."},
@@ -208,6 +212,8 @@ STAFF_BODIES: dict[str, Body] = {
     "POST admin/pod/start": lambda theirs: {"pod_id": theirs.pod_id},
     "POST admin/resend-receipt": lambda theirs: {"payment_id": theirs.payment_id},
     "POST admin/disputes/{dispute_id}/decide": lambda theirs: {"refund": "0", "note": "It ran."},
+    "POST admin/payouts/{payout_id}/was-paid": lambda theirs: {"ref": "0", "reason": "Seen there."},
+    "POST admin/payouts/{payout_id}/never-left": lambda theirs: {"reason": "Not there."},
     "POST admin/refunds": lambda theirs: {"payment_id": theirs.payment_id, "amount": "1.00", "reason": "asked for"},
 }
 

@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from billing.payments.base import NewPayout, PayoutState, RemotePayout, ServiceDown
+from billing.payments.base import NewPayout, PayoutState, RemotePayout, Unclear
 from billing.payments.paypal.client import PayPalApi, PayPalError, read_sum, understand
 from lib.clock import now
 from lib.money import round_for_payment
 
-PAYOUTS = "v1/payments/payouts"
+PAYOUTS, ITEMS = "v1/payments/payouts", "v1/payments/payouts-item"
 DUPLICATE = "USER_BUSINESS_ERROR"
 SUBJECT = "GPUBroker has paid you"
 LONGEST_NOTE = 1000
@@ -45,22 +45,31 @@ class PayPalPayouts:
         return understand(lambda: self._send(payout))
 
     def fetch_payout(self, ref: str) -> RemotePayout:
-        return understand(lambda: _read(self._ask(ref)))
+        """By the id of the batch, or of its item."""
+        return understand(lambda: _read(self._find(ref)))
 
     def _send(self, payout: NewPayout) -> RemotePayout:
         if payout.first_asked is not None and payout.first_asked < now() - REMEMBERED:
-            raise ServiceDown("PayPal no longer knows whether it has paid this: look for it there")
+            raise Unclear("PayPal no longer knows whether it has paid this: look for it there")
         try:
             made = self._api.tell(PAYOUTS, _body(payout), request_id=f"payout-{payout.reference}")
         except PayPalError as error:
             ref = _first_batch(error)
             if not ref and error.name == DUPLICATE:
-                raise ServiceDown("PayPal has this payout, and does not say where") from error
+                raise Unclear("PayPal has this payout, and does not say where") from error
             if not ref:
                 raise
             return _same(payout, self._ask(ref))
         ref = str(made["batch_header"]["payout_batch_id"])
         return RemotePayout(ref, payout.reference, "pending", payout.amount, payout.currency)
+
+    def _find(self, ref: str) -> dict[str, Any]:
+        try:
+            return self._ask(ref)
+        except PayPalError as error:
+            if error.status != 404:
+                raise
+        return self._ask(str(self._api.ask(f"{ITEMS}/{quote(ref, safe='')}")["payout_batch_id"]))
 
     def _ask(self, ref: str) -> dict[str, Any]:
         return self._api.ask(f"{PAYOUTS}/{quote(ref, safe='')}")
@@ -87,7 +96,7 @@ def _same(payout: NewPayout, body: dict[str, Any]) -> RemotePayout:
     found, receiver = _read(body), body["items"][0]["payout_item"]["receiver"]
     wanted = (payout.reference, payout.amount, payout.currency, payout.destination)
     if (found.reference, found.amount, found.currency, receiver) != wanted:
-        raise ServiceDown("another payout under this reference")
+        raise Unclear("another payout under this reference")
     return found
 
 
