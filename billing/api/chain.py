@@ -16,6 +16,7 @@ from billing import access
 from billing.chain import faucet, links, nodes, withdrawals
 from billing.chain.networks import NETWORKS, Network, configured, network_of
 from billing.models import Deposit, LinkedWallet, Withdrawal
+from billing.payouts import unlinking
 from lib.lists import page_of
 from lib.money import money_json
 from lib.rate import limit as limit_rate
@@ -197,8 +198,9 @@ def list_wallets(request: Request) -> dict[str, Any]:
 
 @router.delete("wallets/links/{wallet_id}", response={204: None})
 def unlink_wallet(request: Request, wallet_id: str) -> Status[None]:
-    """Deposits that it sends from now on wait until staff know whose they are."""
-    links.unlink(access.get_linked_wallet(request.actor, wallet_id), actor=request.actor)
+    """Deposits that it sends from now on wait until staff know whose they are, and nothing more is paid out to it: a
+    payout method that leads there is removed, for which a person has to ask."""
+    unlinking.unlink(access.get_linked_wallet(request.actor, wallet_id), actor=request.actor)
     return Status(204, None)
 
 

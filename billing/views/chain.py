@@ -24,6 +24,7 @@ from billing.chain import links, nodes, withdrawals
 from billing.chain.networks import NETWORKS, Network, configured, network_of
 from billing.forms.chain import ChainForm, LinkForm, WithdrawForm
 from billing.models import Deposit, Withdrawal
+from billing.payouts import unlinking
 from lib.errors import AppError
 from lib.rate import limit
 
@@ -86,7 +87,8 @@ def link(request: Request) -> HttpResponse:
 
 @require_POST
 def unlink(request: Request, wallet_id: str) -> HttpResponse:
-    links.unlink(access.get_linked_wallet(request.actor, wallet_id), actor=request.actor)
+    unlinking.unlink(access.get_linked_wallet(request.actor, wallet_id), actor=request.actor)
+    messages.success(request, _("The wallet is unlinked, and nothing more is paid out to it."))
     return redirect("billing:usdc")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
+from accounts.roles import Permission
 from billing import ledger, reconcile, reconciliation, wallet
 from billing.accounts import Kind, account_of
 from billing.chain import nodes, withdrawals
@@ -25,7 +26,7 @@ from lib.errors import Invalid
 from tests.billing.chain.driver import Chain, Wallet
 from tests.billing.earning import ask, can_be_paid, earn, later
 from tests.billing.money import fund, leg
-from tests.people import Person
+from tests.people import Caller, Person
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,47 @@ def test_an_unlinked_wallet_is_not_paid(payout: Payout, organisation: Organisati
     assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "wallet_unlinked")
     assert earnings_of(organisation).balance == 85
     assert not Withdrawal.objects.exists()
+
+
+def unlink(owner: Person) -> None:
+    wallet = LinkedWallet.objects.get()
+    assert owner.api("DELETE", f"wallets/links/{wallet.public_id}").status_code == 204
+    assert not methods.methods_of(wallet.organisation).exists()
+
+
+def test_unlinked_while_a_payout_waits(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    """Its method goes with the wallet, and the sum comes back at once."""
+    unlink(owner)
+    payout.refresh_from_db()
+    assert (payout.status, payout.reason) == (PayoutStatus.CANCELLED, "method_removed")
+    assert earnings_of(organisation).set_aside == 0
+
+
+def test_unlinked_before_it_is_signed(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    sending.bring_up(payout.pk)
+    unlink(owner)
+    failed = sending.bring_up(payout.pk)
+    assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "wallet_unlinked")
+    assert (earnings_of(organisation).balance, wallet.balance(organisation, "USDC").available) == (85, 0)
+
+
+def test_unlinked_when_it_has_left(chain: Chain, payout: Payout, owner: Person, payer: Wallet) -> None:
+    sending.bring_up(payout.pk)
+    withdrawals.queue_due("sandbox")
+    chain_sending.send_due("sandbox")
+    unlink(owner)
+    end_on_chain(chain)
+    assert sending.bring_up(payout.pk).status == PayoutStatus.PAID
+
+
+def test_a_program_unlinks_no_wallet_that_is_paid_to(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    scopes = [Permission.SEE_BILLING, Permission.MANAGE_BILLING]
+    key = owner.api("POST", "auth/api-keys", {"name": "ci", "scopes": scopes}).json()["key"]
+    linked = LinkedWallet.objects.get()
+    answer = Caller().api("DELETE", f"wallets/links/{linked.public_id}", headers={"X-API-Key": key})
+    assert answer.status_code == 403
+    linked.refresh_from_db()
+    assert (linked.unlinked_at, methods.methods_of(organisation).count()) == (None, 1)
 
 
 def test_what_another_worker_has_ended_is_not_sent(payout: Payout, organisation: Organisation) -> None:
