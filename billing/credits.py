@@ -41,11 +41,14 @@ def grant_signup_credits(organisation: Organisation) -> None:
         lots.grant(organisation, SIGNUP_CREDITS, id=id, source=lots.Source.SIGN_UP, expires_at=now() + SIGNUP_LIFE)
 
 
-def rate(resource: str, at: datetime) -> Decimal:
-    """Credits per unit-hour of a resource (`cpu`: a slot of a CPU node; a GPU model's slug: one GPU) at a moment."""
+def rate(resource: str, at: datetime, *, name: str = "") -> Decimal:
+    """Credits per unit-hour of a resource (`cpu`: a slot of a CPU node; a GPU model's slug: one GPU) at a moment.
+
+    `name` is what a refusal calls it.
+    """
     row = CreditRate.objects.filter(resource=resource, valid_from__lte=at).order_by("-valid_from").first()
     if row is None:
-        raise NoRate(_("“%s” cannot be paid with compute credits.") % resource)
+        raise NoRate(_("“%s” cannot be paid with compute credits.") % (name or resource))
     return row.credits_per_hour
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from billing.credits import rate
 from lib.clock import now
 from lib.money import round_money
+from marketplace.gpus import models_by_slug
 from marketplace.models import Offer
 from marketplace.pricing import all_in
 from pods.models import Payer, PodSpec
@@ -47,7 +48,7 @@ class Price:
 def price_of(spec: PodSpec, offer: Offer) -> Price:
     """The price of this spec on this offer, from the wallet, in credits, or as the provider will bill it."""
     if spec.payer == Payer.CREDITS:
-        gpu = rate(offer.gpu_id, now()) * offer.gpu_count
+        gpu = rate(offer.gpu_id, now(), name=models_by_slug()[offer.gpu_id].name) * offer.gpu_count
         return Price("CREDIT", gpu, Decimal(0), Decimal(0), Decimal(0), offer.price_per_hour)
     parts = all_in(offer, disk_gb=spec.disk_gb)
     fee = Decimal(0) if spec.payer == Payer.OWN_KEY else parts.fee

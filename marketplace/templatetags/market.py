@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from lib.templatetags.numbers import span as span_of_time
+from marketplace.gpus import models_by_slug
 from marketplace.history import PriceSpan
 from marketplace.models import Offer
 from marketplace.ranking import KINDS
@@ -65,6 +66,13 @@ def _words(spans: Sequence[PriceSpan]) -> str:
     if abs(change) < 1:
         return _("Median steady over %(time)s") % facts
     return (_("Median rose %(n)s %% in %(time)s") if change > 0 else _("Median fell %(n)s %% in %(time)s")) % facts
+
+
+@register.filter
+def gpu_name(slug: str) -> str:
+    """`H100 SXM` for `h100-sxm-80`; what is no model of ours stays as it is."""
+    model = models_by_slug().get(slug)
+    return model.name if model else slug
 
 
 @register.filter

@@ -38,3 +38,11 @@ def test_credits_by_api(owner: Person, organisation: Organisation) -> None:
     rates = {rate["resource"]: rate["credits_per_hour"] for rate in answer["rates"]}
     assert rates["cpu"] == "0.020000"
     assert "h100-sxm-80" in rates
+
+
+def test_the_page_names_the_cards(owner: Person, organisation: Organisation) -> None:
+    page = owner.client.get("/billing/credits/").content.decode()
+    assert "H100 SXM" in page
+    assert "h100-sxm-80" not in page
+    with pytest.raises(credits.NoRate, match="“Titan Z” cannot be paid"):
+        credits.rate("titan-z", now(), name="Titan Z")
