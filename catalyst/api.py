@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,15 +13,17 @@ from ninja.security.base import AuthBase
 from pydantic import Field
 
 from accounts.access import current_organisation
+from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from catalyst import checkpoints, nodes
-from catalyst.access import nodes_seen_by
+from catalyst import checkpoints, nodes, offers
+from catalyst.access import get_own_node, nodes_seen_by
 from catalyst.agent.protocol import Manifest
 from catalyst.models import Checkpoint, Failover, Node, NodePod
 from catalyst.nodes import ACTIVE_STATES
 from lib.errors import NotFound
 from lib.lists import page_of
+from lib.money import money_json
 from lib.rate import limit
 from pods.access import get_pod
 
@@ -82,6 +85,10 @@ class ManifestIn(Schema):
     files: list[ManifestFileIn]
 
 
+class NodePriceIn(Schema):
+    price_per_hour: Decimal = Field(description="USD for one slot, with at most 4 decimal places.")
+
+
 class Missing(Schema):
     missing: list[str]
 
@@ -137,14 +144,25 @@ def latest_checkpoint(request: Request, pod: UUID, epoch: int) -> Any:
 @router.get("nodes/")
 def list_nodes(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Nodes of the organisation and of this installation, with the organisation's own pods on them."""
-    mine = NodePod.objects.filter(
-        pod__organisation=current_organisation(request.actor, Permission.SEE_PODS), state__in=ACTIVE_STATES
-    )
+    organisation = current_organisation(request.actor, Permission.SEE_PODS)
+    mine = NodePod.objects.filter(pod__organisation=organisation, state__in=ACTIVE_STATES)
     held: dict[UUID, list[str]] = {}
     for row in mine.filter(epoch=F("pod__epoch")).select_related("pod"):
         held.setdefault(row.node_id, []).append(row.pod.public_id)
     rows = nodes_seen_by(request.actor)
-    return page_of(rows, limit=limit, cursor=cursor, show=lambda node: _show_node(node, held.get(node.pk, [])))
+
+    def show(node: Node) -> dict[str, Any]:
+        return _show_node(node, organisation) | {"pods": held.get(node.pk, [])}
+
+    return page_of(rows, limit=limit, cursor=cursor, show=show)
+
+
+@router.patch("nodes/{node_id}")
+def set_node_price(request: Request, node_id: str, body: NodePriceIn) -> dict[str, Any]:
+    """What a slot of the organisation's own node costs pods that start from now on."""
+    node = get_own_node(request.actor, node_id, Permission.MANAGE_BILLING)
+    changed = offers.set_price(node=node, price=body.price_per_hour, actor=request.actor)
+    return _show_node(changed, node.organisation)
 
 
 @router.get("jobs/{pod_id}/checkpoints")
@@ -166,16 +184,17 @@ def node_of(request: Request) -> Node:
     return node
 
 
-def _show_node(node: Node, pods: list[str]) -> dict[str, Any]:
+def _show_node(node: Node, reader: Organisation | None) -> dict[str, Any]:
     return {
         "id": node.public_id,
         "name": node.name,
         "status": node.status,
         "is_local": node.is_local,
+        "is_own": node.organisation_id is not None and node.organisation == reader,
+        "price_per_hour": money_json(node.price_per_hour, "USD"),
         "slots": node.slots,
         "gpus": [gpu.get("name") for gpu in node.machine.get("gpus") or []],
         "last_beat_at": node.last_beat_at,
-        "pods": pods,
     }
 
 

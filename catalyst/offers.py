@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.actor import Actor
 from catalyst.models import Node
 from catalyst.nodes import free_slots
 from catalyst.states import NodeStatus
+from lib.errors import Conflict, Invalid
+from lib.money import parse_amount
 from marketplace.ingest import upsert_offers
 from marketplace.providers.base import RawOffer
 
 SLUG = "catalyst"
+PRICE_PLACES = 4
+DEAREST = Decimal(1000)
 
 
 def list_node_offers() -> list[RawOffer]:
@@ -21,6 +30,31 @@ def list_node_offers() -> list[RawOffer]:
 def publish_offers() -> None:
     """Tell the market at once; the regular listing says the same half a minute later."""
     upsert_offers(SLUG, list_node_offers())
+
+
+@transaction.atomic
+def set_price(*, node: Node, price: str | Decimal, actor: Actor) -> Node:
+    """What a slot of this node costs an hour, in USD, for pods that start from now on; others keep their price."""
+    wanted = _check_price(price)
+    locked = Node.objects.select_for_update().get(pk=node.pk)
+    if locked.status == NodeStatus.RETIRED:
+        raise Conflict(_("This node is retired: it is not for rent any more."))
+    if locked.price_per_hour != wanted:
+        assert locked.organisation_id is not None  # of this installation's own nodes nobody sets a price
+        data = {"from": f"{locked.price_per_hour:f}", "to": f"{wanted:f}"}
+        locked.price_per_hour = wanted
+        locked.save(update_fields=["price_per_hour"])
+        audit.record(locked.organisation_id, actor, "node.price", locked, data)
+        transaction.on_commit(publish_offers)
+    return locked
+
+
+def _check_price(price: str | Decimal) -> Decimal:
+    wanted = parse_amount(price, currency="USD", field="price_per_hour", places=PRICE_PLACES)
+    if wanted > DEAREST:
+        message = _("At most $%(n)d per hour.") % {"n": DEAREST}
+        raise Invalid(message, fields={"price_per_hour": [message]})
+    return wanted
 
 
 def _offer_of(node: Node) -> RawOffer:

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from console import staff
-from console.views import chargebacks, disputes, limits, money, payouts, pods, reconciliation
+from console.views import chargebacks, disputes, limits, money, nodes, payouts, pods, reconciliation
 
 app_name = "console"
 urlpatterns = [
@@ -12,7 +12,8 @@ urlpatterns = [
     path("pods/<str:pod_id>/tab/<slug:tab>/", pods.show_pod_tab, name="pod-tab"),
     path("pods/<str:pod_id>/<slug:act>/", pods.act_on_pod, name="pod-act"),
     path("activity/", pods.show_activity, name="activity"),
-    path("nodes/", pods.show_nodes, name="nodes"),
+    path("nodes/", nodes.show_nodes, name="nodes"),
+    path("nodes/<str:node_id>/price/", nodes.price_node, name="node-price"),
     path("billing/limits/", limits.show_limits, name="limits"),
     path("staff/costs/", money.show_costs, name="costs"),
     path("staff/customers/", money.list_customers, name="customers"),

@@ -29,16 +29,24 @@ def floor_for_payment(amount: Decimal, currency: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-PLACES[currency]), rounding=ROUND_FLOOR)
 
 
-def parse_amount(text: str | Decimal, *, currency: str, field: str = "amount") -> Decimal:
-    """A positive amount as a person or program wrote it. Raises Invalid beside the field."""
+def parse_amount(text: str | Decimal, *, currency: str, field: str = "amount", places: int | None = None) -> Decimal:
+    """A positive amount as a person or program wrote it; `places` for prices that are finer than what is paid.
+
+    Raises Invalid beside the field.
+    """
     try:
         amount = Decimal(text)
     except (ArithmeticError, ValueError, TypeError):
         raise Invalid(_("This is not an amount."), fields={field: [_("Write an amount such as 25.00.")]}) from None
-    if not amount.is_finite() or amount <= 0 or amount > LARGEST:
-        raise Invalid(_("The amount must be positive."), fields={field: [_("Write an amount above zero.")]})
-    if amount != round_for_payment(amount, currency):
-        message = _("%(currency)s has at most %(n)d decimal places.") % {"currency": currency, "n": PLACES[currency]}
+    most = PLACES[currency] if places is None else places
+    message = ""
+    if not amount.is_finite() or amount <= 0:
+        message = _("Write an amount above zero.")
+    elif amount > LARGEST:
+        message = _("This amount is too large.")
+    elif amount != amount.quantize(Decimal(1).scaleb(-most)):
+        message = _("Write at most %(n)d decimal places.") % {"n": most}
+    if message:
         raise Invalid(message, fields={field: [message]})
     return amount
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from accounts.actor import Actor
 from lib.clock import now
 from lib.errors import NotFound
 from lib.ids import decode_id
@@ -44,6 +47,14 @@ def usable(offer: Offer) -> list[str]:
         provider=provider.name,
         rentable=provider.enabled and rents_from_wallet(provider.slug, provider.capabilities),
     )
+
+
+def own_offers(actor: Actor, shown: Iterable[UUID]) -> set[UUID]:
+    """Which of these offers are machines of the organisation that the reader works in."""
+    if actor.organisation_id is None:
+        return set()
+    rows = Offer.objects.filter(pk__in=list(shown), extra__operator=str(actor.organisation_id))
+    return set(rows.values_list("pk", flat=True))
 
 
 def why_not(

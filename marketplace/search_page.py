@@ -98,6 +98,11 @@ class SearchPage:
         return [chip for chip in self.chips if chip.found]
 
     @property
+    def rows(self) -> list[OfferRow]:
+        """All that the table shows: what fits, else what comes nearest."""
+        return [*(self.result.offers if self.result else ()), *self.nearest]
+
+    @property
     def said(self) -> str:
         """The result in one line, also for people who cannot see the table."""
         if self.result is None:

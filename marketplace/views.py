@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from accounts.requests import Request
 from billing.plans import public_plans
 from lib.clock import now
 from lib.errors import Invalid
@@ -21,7 +22,7 @@ from lib.rate import limit
 from marketplace.gpus import CPU
 from marketplace.history import PriceSpan, model_history, offer_history
 from marketplace.models import Offer, Provider
-from marketplace.offers import get_offer
+from marketplace.offers import get_offer, own_offers
 from marketplace.queries import OfferQuery, parse_query
 from marketplace.regions import CONTINENTS
 from marketplace.rows import row_of
@@ -39,21 +40,22 @@ COUNT_CHOICES = (1, 2, 4, 8)
 
 
 @require_GET
-def show_landing(request: HttpRequest) -> HttpResponse:
+def show_landing(request: Request) -> HttpResponse:
     extra = {"plans": public_plans(), "figures": market_figures()}
     return _market(request, "marketplace/landing.html", extra, rows=LANDING_ROWS)
 
 
 @require_GET
-def show_market(request: HttpRequest) -> HttpResponse:
+def show_market(request: Request) -> HttpResponse:
     return _market(request, "marketplace/market.html", {"figures": market_figures()}, rows=50)
 
 
-def _market(request: HttpRequest, template: str, extra: dict[str, Any], *, rows: int) -> HttpResponse:
+def _market(request: Request, template: str, extra: dict[str, Any], *, rows: int) -> HttpResponse:
     limit(request, "market", per_minute=600)
     search = search_page(request.path, request.GET, limit=rows)
     context = extra | {
         "search": search,
+        "own": own_offers(request.actor, (row.id for row in search.rows)),
         "failing": failing_providers(),
         "live_path": LIVE_PATH,
         "continents": CONTINENTS,
@@ -100,7 +102,7 @@ CSV_COLUMNS = (
 
 
 @require_GET
-def show_offer(request: HttpRequest, offer_id: str) -> HttpResponse:
+def show_offer(request: Request, offer_id: str) -> HttpResponse:
     limit(request, "market", per_minute=600)
     offer = get_offer(offer_id)
     job, errors = _job(request)
@@ -118,6 +120,7 @@ def show_offer(request: HttpRequest, offer_id: str) -> HttpResponse:
         "changes": changes,
         "chart": _offer_chart(changes, offer.observed_at),
         "similar": similar[:5],
+        "own": own_offers(request.actor, [offer.pk, *(row.id for row in similar)]),
         "live_path": LIVE_PATH,
     }
     return render(request, "marketplace/offer.html", context, status=422 if errors else 200)
@@ -149,7 +152,7 @@ def list_gpus(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
+def show_gpu(request: Request, slug: str) -> HttpResponse:
     limit(request, "market", per_minute=600)
     model = get_model(slug)
     days, spans = _history(model.slug, request.GET.get("days", ""))
@@ -157,6 +160,7 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
     listed = OfferQuery(
         gpu=model.slug, gpus=frozenset({model.slug}), source=(Offer.Source.LIST_PRICE,), sort="price", limit=40
     )
+    found = browse(wanted)
     context = {
         "summary": summarise_models([model])[0],
         "model": model,
@@ -166,7 +170,8 @@ def show_gpu(request: HttpRequest, slug: str) -> HttpResponse:
         "chart": chart_of(spans, days),
         "days": days,
         "day_choices": HISTORY_DAYS,
-        "result": browse(wanted),
+        "result": found,
+        "own": own_offers(request.actor, (row.id for row in found.offers)),
         "listed": browse(listed),
     }
     return render(request, "marketplace/gpu.html", context)

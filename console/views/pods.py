@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -20,7 +19,6 @@ from accounts.actor import Actor
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing.plans import current_plan
-from catalyst.models import Checkpoint, Failover, NodePod
 from console import overview, podpage, spending
 from lib.errors import AppError, NotFound
 from pods import actions
@@ -180,20 +178,3 @@ def show_activity(request: Request) -> HttpResponse:
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     page = Paginator(overview.events_of(organisation), 50).get_page(request.GET.get("page"))
     return render(request, "console/activity.html", {"page": page})
-
-
-@require_GET
-def show_nodes(request: Request) -> HttpResponse:
-    """Nodes on which the organisation's pods can run, and how the last moves went."""
-    from catalyst.access import nodes_seen_by
-
-    organisation = current_organisation(request.actor, Permission.SEE_PODS)
-    context: dict[str, Any] = {
-        "nodes": nodes_seen_by(request.actor).order_by("name"),
-        "held": NodePod.objects.filter(pod__organisation=organisation)
-        .select_related("node", "pod")
-        .order_by("-pk")[:20],
-        "failovers": Failover.objects.filter(pod__organisation=organisation).select_related("pod").order_by("-pk")[:20],
-        "checkpoints": Checkpoint.objects.filter(pod__organisation=organisation).count(),
-    }
-    return render(request, "console/nodes.html", context)

@@ -53,6 +53,28 @@ def test_what_is_no_payable_amount_is_refused_beside_its_field(text: str) -> Non
     assert list(refusal.value.fields) == ["top_up"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("abc", "Write an amount such as 25.00."),
+        ("0", "Write an amount above zero."),
+        ("-1", "Write an amount above zero."),
+        ("1.234", "Write at most 2 decimal places."),
+        ("1e15", "This amount is too large."),
+    ],
+)
+def test_a_refusal_says_what_to_write(text: str, said: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        parse_amount(text, currency="USD")
+    assert refusal.value.fields == {"amount": [said]}
+
+
+def test_a_price_may_be_finer_than_what_is_paid() -> None:
+    assert parse_amount("0.0042", currency="USD", places=4) == Decimal("0.0042")
+    with pytest.raises(Invalid):
+        parse_amount("0.00421", currency="USD", places=4)
+
+
 @given(st.text(max_size=30))
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:
     try:

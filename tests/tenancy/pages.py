@@ -93,6 +93,7 @@ ROWS = {
     "pods/<str:pod_id>/logs.txt",
     "pods/<str:pod_id>/tab/<slug:tab>/",
     "pods/<str:pod_id>/<slug:act>/",
+    "nodes/<str:node_id>/price/",
     "settings/security/sign-ins/<str:sign_in_id>/end/",
     "settings/members/<str:member_id>/role/",
     "settings/members/<str:member_id>/remove/",

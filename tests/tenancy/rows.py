@@ -27,6 +27,7 @@ class Theirs(NamedTuple):
     pod_id: str
     config_id: str
     account_id: str
+    node_id: str
     payment_id: str
     card_id: str
     invoice_id: str
@@ -49,18 +50,12 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
     from billing.invoices import issue_for_payment
     from billing.models import Payment, PaymentMethod
     from enrollment.models import Enrolment
-    from lib.secrets import seal
-    from marketplace.models import Provider, ProviderAccount
     from notifications.inbox import notify
     from pods.models import Mode, Payer, Pod, PodConfig
 
     give_team_plan(organisation)
-    provider, _made = Provider.objects.get_or_create(slug="vast", defaults={"name": "Vast.ai"})
     pod = Pod.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
     config = PodConfig.objects.create(organisation=organisation, name="job", mode=Mode.SANDBOX, payer=Payer.CREDITS)
-    account = ProviderAccount.objects.create(
-        organisation=organisation, provider=provider, name="ours", sealed_key=seal("secret"), key_hint="cret"
-    )
     payment = Payment.objects.create(
         organisation=organisation, purpose=Payment.Purpose.TOP_UP, amount=25, order_ref="ORDER1"
     )
@@ -80,7 +75,7 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         key_id=ApiKey.objects.get().public_id,
         pod_id=pod.public_id,
         config_id=config.public_id,
-        account_id=account.public_id,
+        **make_machines(organisation),
         payment_id=payment.public_id,
         card_id=card.public_id,
         invoice_id=issue_for_payment(payment).public_id,
@@ -94,6 +89,20 @@ def make_rows(organisation: Organisation, owner: Person) -> Theirs:
         evidence_id=dispute.evidence.get().public_id,
         email=owner.user.email,
     )
+
+
+def make_machines(organisation: Organisation) -> dict[str, str]:
+    """Where its pods run: with its own key, and on its own node."""
+    from catalyst.models import Node
+    from lib.secrets import seal
+    from marketplace.models import Provider, ProviderAccount
+
+    provider, _made = Provider.objects.get_or_create(slug="vast", defaults={"name": "Vast.ai"})
+    account = ProviderAccount.objects.create(
+        organisation=organisation, provider=provider, name="ours", sealed_key=seal("secret"), key_hint="cret"
+    )
+    node = Node.objects.create(organisation=organisation, name="attic")
+    return {"account_id": account.public_id, "node_id": node.public_id}
 
 
 def make_dispute(organisation: Organisation, pod_id: UUID) -> Dispute:
