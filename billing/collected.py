@@ -1,7 +1,8 @@
 """What payment services have collected for plans that they renew: booked, once; and taken over here.
 
-Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. Its plan and
-currency have to be ours; the sum is that of the price which the service has for the plan.
+Each collected invoice becomes a `Payment` and goes through `checkout.complete`, as every payment does. It is booked only
+when its sum is the one that the customer has agreed to, whatever the plan is sold for by now: another one fails there as
+a `mismatch`, which the comparison with the service shows to staff.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment,
 from billing.models import Payment, Plan, Subscription
 from billing.payments import checkout
 from billing.payments.base import Gone, Refused, RemoteInvoice, RemoteSubscription, ServiceDown, SubscriptionService
-from billing.payments.checkout import CURRENCY, Wanted, price_of
+from billing.payments.checkout import CURRENCY, Wanted
 from billing.payments.services import renewals
 from lib.clock import now
 
@@ -79,18 +80,19 @@ def _take_over_next(subscription: Subscription, theirs: RemoteSubscription) -> N
     subscription.refresh_from_db()
     agreed = Plan.objects.filter(pk=theirs.plan).exclude(pk=subscription.plan_id).first()
     if subscription.status == SubscriptionStatus.ACTIVE and agreed != subscription.next_plan:
-        Subscription.objects.filter(pk=subscription.pk).update(next_plan=agreed)
+        price = theirs.amount if agreed else None
+        Subscription.objects.filter(pk=subscription.pk).update(next_plan=agreed, next_price_per_month=price)
 
 
 def _agree_on_next(subscription: Subscription, theirs: RemoteSubscription) -> None:
     """What is renewed at the service is what we have promised, also after a lost answer."""
-    following = subscription.next_plan or subscription.plan
-    if subscription.status != SubscriptionStatus.ACTIVE or not theirs.settled or theirs.plan == following.pk:
+    plan, price = subscription.agreed[0]
+    if subscription.status != SubscriptionStatus.ACTIVE or not theirs.settled or theirs.state != "active":
         return
-    if theirs.state != "active":
+    if (theirs.plan, theirs.amount) == (plan.pk, price):
         return
     try:
-        renewals(subscription.service).change_next(theirs, price_ref(subscription, following), return_url=plan_page())
+        renewals(subscription.service).change_next(theirs, price_ref(subscription, plan, price), return_url=plan_page())
     except (Refused, Gone) as refusal:
         log.error("subscription %s is renewed as another plan: %s", subscription.public_id, refusal)
 
@@ -115,31 +117,33 @@ def _book(subscription: Subscription, theirs: RemoteSubscription, invoice: Remot
 def _payment_for(
     subscription: Subscription, theirs: RemoteSubscription, invoice: RemoteInvoice, *, by_card: bool
 ) -> Payment | None:
-    """The row of a change that we asked for, by its reference; of a renewal a new one, of the sum that we expect."""
-    if invoice.reason == "subscription_update":
-        asked = Payment.objects.filter(subscription=subscription, status=PaymentStatus.NEW, order_ref="")
-        return next((row for row in asked if row.public_id == invoice.reference), None)
-    subscription.refresh_from_db()
-    plan, amount = _expected(subscription, theirs, invoice, by_card=by_card)
-    if invoice.reason != "subscription_cycle" or plan is None or theirs.currency != CURRENCY:
+    """Of a renewal a new row, of the sum that we expect; of a change that we asked for its own, by the reference."""
+    if invoice.reason == "subscription_cycle":
+        return _renewal(subscription, theirs, invoice, by_card=by_card)
+    asked = Payment.objects.filter(subscription=subscription, status=PaymentStatus.NEW, order_ref="")
+    found = next((row for row in asked if row.public_id == invoice.reference), None)
+    if found is None:
         log.error("subscription %s: an invoice that nobody expects, %s", subscription.public_id, invoice.ref)
-        return None
+    return found
+
+
+def _renewal(
+    subscription: Subscription, theirs: RemoteSubscription, invoice: RemoteInvoice, *, by_card: bool
+) -> Payment:
+    subscription.refresh_from_db()
+    plan, price = _expected(subscription, theirs, invoice)
     card = (payment_methods.default_of(subscription.organisation) or subscription.method) if by_card else None
-    wanted = Wanted("plan", amount, plan, card, subscription, invoice.period_start, invoice.period_end)
+    wanted = Wanted("plan", price, plan, card, subscription, invoice.period_start, invoice.period_end, price)
     key = f"invoice-{invoice.ref}"
     known = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=key).first()
     return known or checkout.find_or_make(subscription.organisation, wanted, actors.worker("renewals"), key)
 
 
-def _expected(
-    subscription: Subscription, theirs: RemoteSubscription, invoice: RemoteInvoice, *, by_card: bool
-) -> tuple[Plan | None, Decimal]:
-    """The plan of an invoice, and its price: that of the service, unless the customer has agreed to another one since."""
-    known = [row for row in (subscription.next_plan, subscription.plan) if row is not None]
-    plan = next((row for row in known if row.pk == theirs.plan), None)
-    if by_card or invoice.amount == theirs.amount:
-        return plan, theirs.amount
-    return next((row for row in known if row.price_per_month == invoice.amount), None), invoice.amount
+def _expected(subscription: Subscription, theirs: RemoteSubscription, invoice: RemoteInvoice) -> tuple[Plan, Decimal]:
+    """The plan of a renewal and its agreed price: of the running one and the one that waits, that whose price it is. With
+    a sum that is neither's it is what the service should have collected."""
+    agreed = sorted(subscription.agreed, key=lambda row: row[0].pk != theirs.plan)
+    return next((row for row in agreed if row[1] == invoice.amount), agreed[0])
 
 
 def running(subscription: Subscription) -> RemoteSubscription:
@@ -147,9 +151,9 @@ def running(subscription: Subscription) -> RemoteSubscription:
     return renewals(subscription.service).fetch_subscription(subscription.service_ref)
 
 
-def price_ref(subscription: Subscription, plan: Plan) -> str:
+def price_ref(subscription: Subscription, plan: Plan, price: Decimal) -> str:
     """The name that the service gives the price of a plan."""
-    return renewals(subscription.service).price(plan.pk, plan.name, price_of(plan), CURRENCY)
+    return renewals(subscription.service).price(plan.pk, plan.name, price, CURRENCY)
 
 
 def plan_page() -> str:

@@ -79,7 +79,8 @@ def start(
         if renewed_subscription(organisation) is not None:
             raise _already_subscribed()
         _check_used_up(organisation, plan)
-    payment = _first_payment(organisation, Wanted("plan", amount, plan, card), actor, idempotency_key)
+    wanted = Wanted("plan", amount, plan, card, price_per_month=amount)
+    payment = _first_payment(organisation, wanted, actor, idempotency_key)
     if payment.status == PaymentStatus.NEW:
         try:
             _drop_unpaid(payment)
@@ -125,6 +126,7 @@ def _make_pending(organisation: Organisation, wanted: Wanted) -> Subscription:
     return Subscription.objects.create(
         organisation=organisation,
         plan=wanted.plan,
+        price_per_month=wanted.price_per_month,
         status=SubscriptionStatus.PENDING,
         service=wanted.card.service if wanted.card else PAYPAL,
         method=wanted.card,
@@ -145,9 +147,8 @@ def _drop_unpaid(payment: Payment) -> None:
             sync(row)
             if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end
                 log.error("subscription %s was paid for while it was dropped", row.public_id)
-            if (
-                row.status == SubscriptionStatus.PENDING
-            ):  # PayPal ends nothing that was not agreed to; nor begins it now
+            # PayPal ends nothing that was not agreed to; from now on it is not begun either.
+            if row.status == SubscriptionStatus.PENDING:
                 switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
         if row.status in LIVE:
             raise _already_subscribed()
@@ -191,30 +192,40 @@ def _subscribe(payment: Payment, plan: Plan) -> None:
 
 
 def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None) -> Offer:
-    """What changing to `plan` costs. Raises Conflict for what cannot be changed now, ServiceDown."""
-    amount, at = price_of(plan), (at or now()).replace(microsecond=0)
+    """What changing to `plan` costs: what was agreed for it, should it run or wait; else what it is sold for. Raises
+    Conflict for what cannot be changed now, ServiceDown."""
+    at = (at or now()).replace(microsecond=0)
     sync(subscription)
     _check_changeable(subscription, plan)
+    agreed = {row.pk: price for row, price in subscription.agreed}
+    amount = agreed.get(plan.pk) or price_of(plan)
     theirs = running(subscription)
     if not theirs.settled:
         raise Conflict(_("The renewal of this month is being collected: change the plan after it."), code="renewing")
     nothing = Preview(Decimal(0), CURRENCY, ())
-    if amount <= price_of(subscription.plan) or subscription.service != STRIPE:
+    if amount <= agreed[subscription.plan_id] or subscription.service != STRIPE:
         return Offer(plan, at, nothing, amount, subscription.period_end)
     if subscription.next_plan is not None:  # its price is at the service already, and would be taken for today's
         message = _("The change to %(plan)s waits for the next renewal: take it back first.")
         raise Conflict(message % {"plan": subscription.next_plan.name}, code="change_waiting")
-    shown = prorating(subscription.service).preview(theirs, price_ref(subscription, plan), at=at)
+    shown = prorating(subscription.service).preview(theirs, price_ref(subscription, plan, amount), at=at)
     return Offer(plan, at, shown, amount, subscription.period_end)
 
 
 def change(
-    subscription: Subscription, plan: Plan, *, agreed: Decimal, at: datetime, actor: Actor, idempotency_key: str
+    subscription: Subscription,
+    plan: Plan,
+    *,
+    agreed: tuple[Decimal, Decimal],
+    at: datetime,
+    actor: Actor,
+    idempotency_key: str,
 ) -> Change:
     """To a dearer plan at once, the difference charged; to a cheaper one with the next renewal. With PayPal all changes
     come with the next renewal, once the customer has agreed to them there.
 
-    `agreed` and `at` are those of the offer. Raises Conflict when the offer is not what it was.
+    `agreed`, the sum now and that of each month after, and `at` are those of the offer. Raises Conflict when the offer
+    is not what it was.
     """
     again = Payment.objects.filter(organisation=subscription.organisation, idempotency_key=idempotency_key).first()
     if again is not None and again.plan_id != plan.pk:
@@ -227,10 +238,10 @@ def change(
     if not now() - LONGEST_THOUGHT <= at <= now() + timedelta(minutes=1):
         raise Conflict(_("This offer is too old: look at it again."), code="offer_expired")
     shown = offer(subscription, plan, at=at)
-    if shown.now.amount != agreed:
+    if (shown.now.amount, shown.next_amount) != agreed:
         raise Conflict(_("The sum has changed: look at the offer again."), code="offer_changed")
     if not shown.is_upgrade:
-        return Change(approve_url=_change_next(subscription, plan, actor))
+        return Change(approve_url=_change_next(subscription, shown, actor))
     return Change(_upgrade(subscription, shown, actor, idempotency_key))
 
 
@@ -238,12 +249,13 @@ def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -
     card = payment_methods.default_of(subscription.organisation)
     if card is None:
         raise Conflict(_("Save a card first."), code="no_card")
-    wanted = Wanted("plan", shown.now.amount, shown.plan, card, subscription, shown.at, subscription.period_end)
+    until, price = subscription.period_end, shown.next_amount
+    wanted = Wanted("plan", shown.now.amount, shown.plan, card, subscription, shown.at, until, price)
     payment = checkout.find_or_make(subscription.organisation, wanted, actor, key)
     try:
         prorating(subscription.service).change_now(
             running(subscription),
-            price_ref(subscription, shown.plan),
+            price_ref(subscription, shown.plan, price),
             at=shown.at,
             reference=payment.public_id,
             request_id=f"change-{payment.pk.hex}",
@@ -256,19 +268,21 @@ def _upgrade(subscription: Subscription, shown: Offer, actor: Actor, key: str) -
     return payment
 
 
-def _change_next(subscription: Subscription, plan: Plan, actor: Actor) -> str:
+def _change_next(subscription: Subscription, shown: Offer, actor: Actor) -> str:
     """The price changes at the service, for the invoices to come; what was paid stays until then.
 
     Where the customer needs not agree there, it is written first: should the call be lost, `sync` makes it again.
     """
-    remote = renewals(subscription.service)
+    remote, plan, price = renewals(subscription.service), shown.plan, shown.next_amount
     with transaction.atomic():
         if remote.by_card:
-            later = None if plan.pk == subscription.plan_id else plan
-            Subscription.objects.filter(pk=subscription.pk).update(next_plan=later)
-        audit.record(subscription.organisation_id, actor, "subscription.change", subscription, {"plan": plan.pk})
+            later = (None, None) if plan.pk == subscription.plan_id else (plan, price)
+            columns = dict(zip(("next_plan", "next_price_per_month"), later, strict=True))
+            Subscription.objects.filter(pk=subscription.pk).update(**columns)
+        about = {"plan": plan.pk, "price_per_month": str(price)}
+        audit.record(subscription.organisation_id, actor, "subscription.change", subscription, about)
     try:
-        return remote.change_next(running(subscription), price_ref(subscription, plan), return_url=plan_page())
+        return remote.change_next(running(subscription), price_ref(subscription, plan, price), return_url=plan_page())
     except (Refused, Gone) as refusal:
         if remote.by_card:
             raise

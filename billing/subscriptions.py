@@ -69,11 +69,11 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
     if subscription.status == SubscriptionStatus.PENDING:
         _end_running(payment.organisation)
     newer = subscription.period_end is None or (payment.paid_until and payment.paid_until > subscription.period_end)
-    columns: dict[str, Any] = {"plan": payment.plan}
+    columns: dict[str, Any] = {"plan": payment.plan, "price_per_month": payment.price_per_month}
     if newer:
         columns |= {"period_start": payment.paid_from, "period_end": payment.paid_until}
     if subscription.next_plan_id == payment.plan_id:
-        columns |= {"next_plan": None}
+        columns |= {"next_plan": None, "next_price_per_month": None}
     if subscription.status == SubscriptionStatus.ACTIVE:
         Subscription.objects.filter(pk=subscription.pk).update(**columns)
     else:

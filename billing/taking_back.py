@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Sum
@@ -63,10 +64,10 @@ def _end_what_was_paid(payment: Payment) -> None:
         return
     if payment.paid_until <= moment:
         return  # it was used long before
-    beneath = _paid_beneath(payment, subscription)
+    beneath = _paid_beneath(payment, subscription) if payment.is_upgrade else None
     if beneath is not None:
-        Subscription.objects.filter(pk=subscription.pk).update(plan=beneath.plan)
-        return hint(Subscription, subscription.pk)  # the service is told what to renew
+        _fall_back(subscription, beneath)
+        return
     end = subscription.period_end - (payment.paid_until - payment.paid_from)
     if end > moment:
         Subscription.objects.filter(pk=subscription.pk).update(period_end=end)
@@ -75,9 +76,18 @@ def _end_what_was_paid(payment: Payment) -> None:
 
 
 def _paid_beneath(payment: Payment, subscription: Subscription) -> Payment | None:
-    """The month in which `payment` changed the plan, when that one is still paid."""
+    """What of the month that `payment` was paid on top of is still paid: its newest upgrade, or else itself."""
     rest = subscription.payments.filter(
         status=PaymentStatus.CAPTURED, refunded__lt=F("amount") - F("charged_back")
     ).exclude(pk=payment.pk)
-    covering = rest.filter(paid_from__lt=payment.paid_from, paid_until__gt=payment.paid_from)
-    return covering.order_by("-paid_from").first()
+    covering = rest.filter(paid_from__lte=now(), paid_until__gt=now())
+    return covering.order_by("-paid_from", "-pk").first()
+
+
+def _fall_back(subscription: Subscription, beneath: Payment) -> None:
+    """To the plan that is still paid, at the price that was agreed for it."""
+    columns: dict[str, Any] = {"plan": beneath.plan, "price_per_month": beneath.price_per_month}
+    if subscription.next_plan_id == beneath.plan_id:
+        columns |= {"next_plan": None, "next_price_per_month": None}
+    Subscription.objects.filter(pk=subscription.pk).update(**columns)
+    hint(Subscription, subscription.pk)  # the service is told what to renew

@@ -15,7 +15,8 @@ from billing.models import Plan, Subscription
 
 @admin.register(Plan)
 class PlanAdmin(ModelAdmin):
-    """Prices and entitlements may be changed: they hold for what is bought and asked from now on."""
+    """Prices and entitlements may be changed: they hold for what is bought and asked from now on. Who has a plan that
+    renews itself keeps the price that they agreed to."""
 
     list_display = ("name", "slug", "price_per_month", "position", "is_public")
     list_filter = ("is_public",)
@@ -30,7 +31,7 @@ class PlanAdmin(ModelAdmin):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("organisation", "plan", "status", "period_start", "period_end", "ended_at")
+    list_display = ("organisation", "plan", "price_per_month", "status", "period_start", "period_end", "ended_at")
     list_filter = ("status", "plan")
     search_fields = ("id", "organisation__name", "organisation__memberships__user__email")
     list_select_related = ("organisation", "plan")

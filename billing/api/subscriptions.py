@@ -33,6 +33,7 @@ class SubscriptionOut(Schema):
     period_end: datetime | None = None
     renews: bool = False
     cancel_at_period_end: bool = False
+    price_per_month: Money | None = None
     next_plan: str | None = None
     next_amount: Money | None = None
     service: str | None = None
@@ -69,6 +70,7 @@ class ChangeIn(Schema):
     plan: str = Field(max_length=32)
     at: datetime
     amount: Decimal = Field(ge=0, max_digits=12, decimal_places=6)
+    next_amount: Decimal = Field(gt=0, max_digits=12, decimal_places=6)
 
 
 class ChangeOut(Schema):
@@ -96,15 +98,15 @@ def show_current(organisation: Organisation) -> dict[str, Any]:
 
 
 def _show_renewal(row: Subscription, organisation: Organisation) -> dict[str, Any]:
-    following = row.next_plan or row.plan
+    prices = [money_json(price, "USD") for _plan, price in row.agreed]
     card = payment_methods.default_of(organisation) if row.service == STRIPE else None
     renews = not row.cancel_at_period_end
-    price = following.price_per_month
     return {
         "renews": renews,
         "cancel_at_period_end": row.cancel_at_period_end,
+        "price_per_month": prices[-1],
         "next_plan": row.next_plan_id,
-        "next_amount": money_json(price, "USD") if renews and price is not None else None,
+        "next_amount": prices[0] if renews else None,
         "service": row.service,
         "card": show_card(card) if card else None,
         "past_due_since": _text(row.past_due_since),
@@ -118,7 +120,7 @@ def _text(moment: datetime | None) -> str | None:
 
 @router.get("billing/subscription", response=SubscriptionOut)
 def read_subscription(request: Request) -> dict[str, Any]:
-    """The plan that the organisation has now."""
+    """The plan that the organisation has now. `price_per_month`: what was agreed for it, whatever it is sold for now."""
     return show_current(access.organisation_to_see(request.actor))
 
 
@@ -159,16 +161,15 @@ def preview(request: Request, body: PlanIn) -> dict[str, Any]:
 @router.post("billing/subscription/change", response=ChangeOut)
 @idempotent
 def change(request: Request, body: ChangeIn) -> dict[str, Any]:
-    """Agree to a preview: send its `plan`, `at` and `amount`. A dearer plan begins at once, a cheaper one with the next
+    """Agree to a preview: send its `plan`, `at`, `amount` and `next_amount`. A dearer plan begins at once, a cheaper one with the next
     renewal; 409 when the preview no longer holds. With `approve_url` the customer must agree there first."""
     row = _renewed(request)
     plan = plans.find_plan(body.plan)
     if body.at.tzinfo is None:
         message = _("Send the moment as the preview gave it.")
         raise Invalid(message, fields={"at": [message]})
-    done = renewals.change(
-        row, plan, agreed=body.amount, at=body.at, actor=request.actor, idempotency_key=key_of(request)
-    )
+    agreed = (body.amount, body.next_amount)
+    done = renewals.change(row, plan, agreed=agreed, at=body.at, actor=request.actor, idempotency_key=key_of(request))
     shown = show_payment(done.payment) if done.payment else None
     return {"payment": shown, "approve_url": done.approve_url, "subscription": show_current(row.organisation)}
 

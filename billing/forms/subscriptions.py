@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +26,12 @@ class ChangePlanForm(forms.Form):
     plan = forms.SlugField(max_length=32, widget=forms.HiddenInput)
     at = forms.IntegerField(min_value=0, max_value=2**33, widget=forms.HiddenInput)
     amount = forms.DecimalField(max_digits=12, decimal_places=2, min_value=0, widget=forms.HiddenInput)
+    next_amount = forms.DecimalField(max_digits=12, decimal_places=2, min_value=0, widget=forms.HiddenInput)
     token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)
+
+    @property
+    def agreed(self) -> tuple[Decimal, Decimal]:
+        return self.cleaned_data["amount"], self.cleaned_data["next_amount"]
 
     @property
     def moment(self) -> datetime:

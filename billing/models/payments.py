@@ -37,6 +37,10 @@ class Payment(models.Model):
     paid_from = models.DateTimeField(null=True, blank=True)
     paid_until = models.DateTimeField(null=True, blank=True)
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=6)
+    # What each month of the plan costs from then on, where a service renews it: agreed to with this payment.
+    price_per_month = models.DecimalField(
+        _("agreed price, USD/month"), max_digits=20, decimal_places=6, null=True, blank=True
+    )
     # Given back, or on its way back. CHECK refuses more than was paid, whoever asks and in whatever order.
     refunded = models.DecimalField(_("refunded"), max_digits=20, decimal_places=6, default=0, editable=False)
     # Taken back by the payer's bank, until we win: together they are never more than was paid.
@@ -91,6 +95,11 @@ class Payment(models.Model):
     @property
     def public_id(self) -> str:
         return encode_id("pay", self.pk)
+
+    @property
+    def is_upgrade(self) -> bool:
+        """It is the rest of a month to a dearer plan, and not a month."""
+        return self.price_per_month is not None and self.price_per_month != self.amount
 
     @property
     def left(self) -> Decimal:

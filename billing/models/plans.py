@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -52,8 +53,15 @@ class Subscription(Leased):
     service_ref = models.CharField(_("subscription at the service"), max_length=64, blank=True)
     item_ref = models.CharField(max_length=64, blank=True)
     method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    # What the customer has agreed to pay for a month that a service renews: the plan's own price is that of new ones.
+    price_per_month = models.DecimalField(
+        _("agreed price, USD/month"), max_digits=20, decimal_places=6, null=True, blank=True
+    )
     # From the next renewal on; what was paid stays until then.
     next_plan = models.ForeignKey(Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    next_price_per_month = models.DecimalField(
+        _("agreed price after it, USD/month"), max_digits=20, decimal_places=6, null=True, blank=True
+    )
     cancel_at_period_end = models.BooleanField(_("ends with its period"), default=False)
     cancel_reason = models.CharField(_("why it ends"), max_length=24, blank=True)
     cancel_comment = models.CharField(_("what the customer says"), max_length=400, blank=True)
@@ -72,6 +80,14 @@ class Subscription(Leased):
             models.UniqueConstraint(
                 fields=["service", "service_ref"], condition=~Q(service_ref=""), name="subscription_at_service_once"
             ),
+            models.CheckConstraint(
+                condition=Q(service="") | Q(price_per_month__isnull=False), name="subscription_price_agreed"
+            ),
+            models.CheckConstraint(
+                condition=Q(next_plan=None, next_price_per_month=None)
+                | Q(next_plan__isnull=False, next_price_per_month__isnull=False),
+                name="subscription_next_price_agreed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,3 +96,9 @@ class Subscription(Leased):
     @property
     def public_id(self) -> str:
         return encode_id("sub", self.pk)
+
+    @property
+    def agreed(self) -> list[tuple[Plan, Decimal]]:
+        """The plans that a service renews or has renewed, and their price: what the next month is comes first."""
+        rows = ((self.next_plan, self.next_price_per_month), (self.plan, self.price_per_month))
+        return [(plan, price) for plan, price in rows if plan is not None and price is not None]

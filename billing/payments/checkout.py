@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import invoices, ledger, payment_methods, plans, receipts
+from billing import invoices, ledger, owed, payment_methods, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment
@@ -42,7 +42,8 @@ OPEN = {PaymentStatus.CREATED, PaymentStatus.APPROVED, PaymentStatus.CANCELLED}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be paid for; without a card, by PayPal. The rest is known before when a service renews a plan."""
+    """What is to be paid for; without a card, by PayPal. The rest is known before when a service renews a plan:
+    `price_per_month` is what each month costs from then on."""
 
     purpose: str
     amount: Decimal
@@ -51,6 +52,7 @@ class Wanted:
     subscription: Subscription | None = None
     paid_from: datetime | None = None
     paid_until: datetime | None = None
+    price_per_month: Decimal | None = None
 
 
 def start(
@@ -226,15 +228,11 @@ def find_or_make(organisation: Organisation, wanted: Wanted, actor: Actor, key: 
             return _make(organisation, wanted, actor, key)
         except IntegrityError:  # the same request came twice at once
             found = same.get()
-    given = (found.purpose, found.plan_id, found.amount, found.method_id, _is_renewed(found.subscription))
+    given = (found.purpose, found.plan_id, found.amount, found.method_id, found.price_per_month)
     ids = (wanted.plan.pk if wanted.plan else None, wanted.amount, wanted.card.pk if wanted.card else None)
-    if given != (wanted.purpose, *ids, _is_renewed(wanted.subscription)):
+    if given != (wanted.purpose, *ids, wanted.price_per_month):
         raise key_was_used()
     return found
-
-
-def _is_renewed(subscription: Subscription | None) -> bool:
-    return subscription is not None and subscription.service != ""
 
 
 def key_was_used() -> Conflict:
@@ -254,6 +252,7 @@ def _make(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) ->
         paid_from=wanted.paid_from,
         paid_until=wanted.paid_until,
         amount=wanted.amount,
+        price_per_month=wanted.price_per_month,
         currency=CURRENCY,
         status=PaymentStatus.NEW,
         idempotency_key=key,
@@ -305,7 +304,10 @@ def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
         receipt_number=receipts.next_number(),
         **_first_month(payment, order),
     )
-    ledger.post([_leg(payment, organisation)])
+    leg = _leg(payment, organisation)
+    ledger.post([leg])
+    if payment.purpose == Payment.Purpose.TOP_UP:
+        owed.settle(organisation, payment.currency, payment.amount, cause=leg.id)
     if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
         _begin_plan(payment, organisation, payment.plan)
     invoices.issue_for_payment(payment)

@@ -84,6 +84,7 @@ def change(request: Request) -> HttpResponse:
 def _offer(request: Request, row: Subscription) -> HttpResponse:
     offer = renewals.offer(row, plans.find_plan(request.GET.get("plan", "")))
     named = {"plan": offer.plan.pk, "at": int(offer.at.timestamp()), "amount": f"{offer.now.amount:.2f}"}
+    named["next_amount"] = f"{offer.next_amount:.2f}"
     context = {
         "offer": offer,
         "subscription": row,
@@ -101,7 +102,7 @@ def _agree(request: Request, row: Subscription) -> HttpResponse:
     change = renewals.change(
         row,
         plans.find_plan(form.cleaned_data["plan"]),
-        agreed=form.cleaned_data["amount"],
+        agreed=form.agreed,
         at=form.moment,
         actor=request.actor,
         idempotency_key=f"page-{form.cleaned_data['token']}",
@@ -141,12 +142,14 @@ def _page(request: Request, organisation: Organisation, cancel_form: CancelPlanF
     row = plans.current_subscription(organisation)
     renewed = row if row is not None and row.service else None
     cards = payment_methods.cards_of(organisation)
+    agreed = renewed.agreed if renewed else []
+    prices = {plan.pk: price for plan, price in agreed}
     context: dict[str, Any] = {
-        "plans": plans.public_plans(),
+        "plans": [(plan, prices.get(plan.pk)) for plan in plans.public_plans()],
         "current": plans.current_plan(organisation),
         "subscription": row,
         "renewed": renewed,
-        "following": (renewed.next_plan or renewed.plan) if renewed else None,
+        "following": agreed[0] if agreed else None,
         "next_try": dunning.next_try(renewed) if renewed else None,
         "card": payment_methods.default_of(organisation),
         "form": ChoosePlanForm(cards, auto_id=False),

@@ -22,6 +22,7 @@ def renewed(organisation: Organisation, ref: str, **columns: Any) -> Subscriptio
     return Subscription.objects.create(
         organisation=organisation,
         plan=plans.find_plan("pro"),
+        price_per_month=49,
         status=SubscriptionStatus.ACTIVE,
         service_ref=ref,
         due_at=now() - timedelta(hours=1),

@@ -64,7 +64,12 @@ def change(person: Person, row: Subscription, plan: str) -> str:
     row.refresh_from_db()
     offer = renewals.offer(row, plans.find_plan(plan))
     assert (offer.now.amount, offer.next_at) == (Decimal(0), row.period_end)
-    agreed: Any = {"agreed": Decimal(0), "at": offer.at, "actor": person.actor, "idempotency_key": uuid4().hex}
+    agreed: Any = {
+        "agreed": (Decimal(0), offer.next_amount),
+        "at": offer.at,
+        "actor": person.actor,
+        "idempotency_key": uuid4().hex,
+    }
     return renewals.change(row, offer.plan, **agreed).approve_url
 
 
@@ -279,7 +284,7 @@ def test_by_page(owner: Person, clock: PayPalClock) -> None:
     assert "<dd>PayPal</dd>" in page
     offer = owner.client.get("/billing/plan/change/", {"plan": "team"}).content.decode()
     assert "PayPal asks you to agree to the new amount" in offer
-    fields = dict(re.findall(r'name="(plan|at|amount|token)" value="([^"]+)"', offer))
+    fields = dict(re.findall(r'name="(plan|at|amount|next_amount|token)" value="([^"]+)"', offer))
     back = urlsplit(agree(owner.client.post("/billing/plan/change/", fields)["Location"]))
     page = owner.client.get(f"{back.path}?{back.query}").content.decode()
     assert "Team from the next renewal on" in page
@@ -298,7 +303,7 @@ def test_by_api(owner: Person, clock: PayPalClock) -> None:
     assert (shown["renews"], shown["service"], shown["card"]) == (True, "paypal", None)
     offer = owner.api("post", f"{route}/preview", {"plan": "team"}).json()
     assert (offer["amount"]["amount"], offer["next_amount"]["amount"]) == ("0.000000", "299.000000")
-    agreed = {"plan": "team", "at": offer["at"], "amount": "0"}
+    agreed = {"plan": "team", "at": offer["at"], "amount": "0", "next_amount": "299"}
     changed = owner.api("post", f"{route}/change", agreed, key()).json()
     assert (changed["payment"], changed["approve_url"].startswith(clock.url)) == (None, True)
     assert owner.api("post", f"{route}/cancel", {"reason": "other"}, key()).json()["cancel_at_period_end"]

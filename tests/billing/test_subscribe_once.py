@@ -56,6 +56,10 @@ def begin_row(person: Person, plan: str = "pro") -> Subscription:
     return row
 
 
+def agreed_to(offer: renewals.Offer) -> tuple[Decimal, Decimal]:
+    return offer.now.amount, offer.next_amount
+
+
 def pay_month(person: Person, card: PaymentMethod | None = None, plan: str = "pro") -> Payment:
     assert person.organisation is not None
     return checkout.start(
@@ -140,7 +144,7 @@ def test_a_downgrade_whose_call_was_lost(owner: Person, stripe: str) -> None:
     clock = Clock(owner, day(1))
     with clock.at(day(1)):
         row = begin_row(owner, "team")
-        Subscription.objects.filter(pk=row.pk).update(next_plan="pro")
+        Subscription.objects.filter(pk=row.pk).update(next_plan="pro", next_price_per_month=49)
     with clock.at(day(2, hour=16)):
         row.refresh_from_db()
         assert (captured(), row.plan_id, row.next_plan_id) == ([299, 299], "team", "pro")
@@ -153,7 +157,7 @@ def test_a_downgrade_whose_call_was_lost(owner: Person, stripe: str) -> None:
 def test_a_downgrade_whose_answer_was_lost(owner: Person, stripe: str) -> None:
     row = begin_row(owner, "team")
     offer = renewals.offer(row, plans.find_plan("pro"))
-    agreed: Any = {"agreed": offer.now.amount, "at": offer.at, "actor": owner.actor, "idempotency_key": "down"}
+    agreed: Any = {"agreed": agreed_to(offer), "at": offer.at, "actor": owner.actor, "idempotency_key": "down"}
     with faulty(stripe, "drop_answer_after_create", "/v1/subscriptions/"), pytest.raises(ServiceDown):
         renewals.change(row, offer.plan, **agreed)
     row.refresh_from_db()
@@ -168,7 +172,7 @@ def test_an_upgrade_that_is_given_back_leaves_the_month_that_was_paid(
         row = begin_row(owner, "pro")
     with clock.at(day(1, hour=20)):
         upgrade = renewals.offer(row, plans.find_plan("team"))
-        agreed: Any = {"agreed": upgrade.now.amount, "at": upgrade.at, "actor": owner.actor, "idempotency_key": "up"}
+        agreed: Any = {"agreed": agreed_to(upgrade), "at": upgrade.at, "actor": owner.actor, "idempotency_key": "up"}
         payment = renewals.change(row, upgrade.plan, **agreed).payment
         assert payment is not None
         row.refresh_from_db()
@@ -187,7 +191,7 @@ def test_looking_at_a_dearer_plan_takes_no_change_back(owner: Person, stripe: st
     """The cheaper price that waits is at Stripe already: nothing can be prorated from it."""
     row = begin_row(owner, "team")
     cheaper = renewals.offer(row, plans.find_plan("pro"))
-    agreed: Any = {"agreed": cheaper.now.amount, "at": cheaper.at, "actor": owner.actor, "idempotency_key": "down"}
+    agreed: Any = {"agreed": agreed_to(cheaper), "at": cheaper.at, "actor": owner.actor, "idempotency_key": "down"}
     renewals.change(row, cheaper.plan, **agreed)
     row.refresh_from_db()
     dearer = Plan.objects.create(slug="studio", name="Studio", price_per_month=500)

@@ -35,6 +35,12 @@ def key() -> dict[str, str]:
     return {"Idempotency-Key": uuid4().hex}
 
 
+def agreed_to(offer: Any) -> dict[str, Any]:
+    """The yes to a preview, as a customer's program sends it."""
+    sums = {name: offer[name]["amount"] for name in ("amount", "next_amount")}
+    return {"plan": offer["plan"], "at": offer["at"], **sums}
+
+
 def subscribe(person: Person, plan: str = "pro", card: str | None = None) -> Subscription:
     saved = save_card(person, card) if card else save_card(person)
     answer = person.api("post", ROUTE, {"plan": plan, "card": saved.public_id, "renew": True}, key())
@@ -51,7 +57,7 @@ def test_by_api_from_start_to_cancel(owner: Person, stripe: str) -> None:
     offer = owner.api("post", f"{ROUTE}/preview", {"plan": "team"}).json()
     # The month has just begun: a few seconds at most are used up.
     assert 249 < Decimal(offer["amount"]["amount"]) <= 250
-    agreed = {"plan": "team", "at": offer["at"], "amount": offer["amount"]["amount"]}
+    agreed = agreed_to(offer)
     same = key()
     changed = [owner.api("post", f"{ROUTE}/change", agreed, same).json() for _ in range(2)]
     assert changed[0] == changed[1]
@@ -60,7 +66,7 @@ def test_by_api_from_start_to_cancel(owner: Person, stripe: str) -> None:
     assert changed[0]["subscription"]["plan"]["slug"] == "team"
     offer = owner.api("post", f"{ROUTE}/preview", {"plan": "pro"}).json()
     assert offer["amount"]["amount"] == "0.000000"
-    later = owner.api("post", f"{ROUTE}/change", {"plan": "pro", "at": offer["at"], "amount": "0"}, key()).json()
+    later = owner.api("post", f"{ROUTE}/change", agreed_to(offer), key()).json()
     assert (later["payment"], later["subscription"]["next_plan"]) == (None, "pro")
     assert later["subscription"]["next_amount"]["amount"] == "49.000000"
     body = {"reason": "unused", "comment": "I am away"}
@@ -83,7 +89,7 @@ def test_by_page(owner: Person, stripe: str) -> None:
     assert "Visa ···· 4242" in page
     offer = owner.client.get("/billing/plan/change/", {"plan": "team"}).content.decode()
     assert "Unused time on GPUBroker Pro" in offer
-    fields = dict(re.findall(r'name="(plan|at|amount|token)" value="([^"]+)"', offer))
+    fields = dict(re.findall(r'name="(plan|at|amount|next_amount|token)" value="([^"]+)"', offer))
     agreed = owner.client.post("/billing/plan/change/", fields)
     assert "/billing/return/" in agreed["Location"]
     assert plans.current_plan(card.organisation).slug == "team"
@@ -138,10 +144,11 @@ def test_a_key_of_a_renewed_plan_pays_no_single_month(owner: Person, stripe: str
 def test_an_old_or_altered_offer_is_refused(owner: Person, stripe: str) -> None:
     subscribe(owner)
     offer = owner.api("post", f"{ROUTE}/preview", {"plan": "team"}).json()
-    right = {"plan": "team", "at": offer["at"], "amount": offer["amount"]["amount"]}
+    right = agreed_to(offer)
     before = state()
     for wrong in (
         {**right, "amount": "1.00"},
+        {**right, "next_amount": "99.00"},
         {**right, "at": (datetime.now(UTC) - timedelta(hours=1)).isoformat()},
         {**right, "at": (datetime.now(UTC) + timedelta(days=9)).isoformat()},
         {**right, "plan": "pro"},
@@ -200,7 +207,7 @@ def test_a_declined_upgrade_changes_nothing(owner: Person, stripe: str) -> None:
     bad = save_card(owner, FAILS_LATER)
     assert owner.api("post", f"billing/payment-methods/{bad.public_id}/default").status_code == 200
     offer = owner.api("post", f"{ROUTE}/preview", {"plan": "team"}).json()
-    agreed = {"plan": "team", "at": offer["at"], "amount": offer["amount"]["amount"]}
+    agreed = agreed_to(offer)
     answer = owner.api("post", f"{ROUTE}/change", agreed, key()).json()
     assert (answer["payment"]["status"], answer["payment"]["reason"]) == ("failed", "generic_decline")
     assert answer["subscription"]["plan"]["slug"] == "pro"
@@ -232,7 +239,8 @@ def test_nobody_is_told_to_try_again_what_may_be_charged(owner: Person, stripe: 
     assert owner.organisation is not None
     plan, card = plans.find_plan("pro"), save_card(owner)
     wanted: dict[str, Any] = {"organisation": owner.organisation, "actor": owner.actor}
-    begun = renewals._first_payment(**wanted, wanted=Wanted("plan", Decimal(49), plan, card), key="one")
+    month = Wanted("plan", Decimal(49), plan, card, price_per_month=Decimal(49))
+    begun = renewals._first_payment(**wanted, wanted=month, key="one")
     renewals._subscribe(begun, plan)
     with faulty(stripe, "http_500", "/v1/payment_intents"):
         waiting = renewals.start(**wanted, plan=plan, card=card, idempotency_key="one")
@@ -243,7 +251,7 @@ def test_nobody_is_told_to_try_again_what_may_be_charged(owner: Person, stripe: 
 def test_a_crash_after_the_upgrade_is_booked_by_the_next_look(owner: Person, stripe: str) -> None:
     row = subscribe(owner)
     offer = owner.api("post", f"{ROUTE}/preview", {"plan": "team"}).json()
-    agreed = {"plan": "team", "at": offer["at"], "amount": offer["amount"]["amount"]}
+    agreed = agreed_to(offer)
     with faulty(stripe, "drop_answer_after_create", "/v1/subscriptions/"):
         assert owner.api("post", f"{ROUTE}/change", agreed, key()).status_code == 503
     assert plans.current_plan(row.organisation).slug == "pro"

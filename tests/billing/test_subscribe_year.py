@@ -50,7 +50,12 @@ def change(person: Person, row: Subscription, plan: str) -> Payment | None:
     row.refresh_from_db()
     offer = renewals.offer(row, plans.find_plan(plan))
     return renewals.change(
-        row, offer.plan, agreed=offer.now.amount, at=offer.at, actor=person.actor, idempotency_key=uuid4().hex
+        row,
+        offer.plan,
+        agreed=(offer.now.amount, offer.next_amount),
+        at=offer.at,
+        actor=person.actor,
+        idempotency_key=uuid4().hex,
     ).payment
 
 

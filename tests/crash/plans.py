@@ -57,7 +57,7 @@ class Upgrade(SomePlan):
         return {**facts, "at": offer.at.isoformat(), "amount": str(offer.now.amount)}
 
     def act(self, facts: Facts) -> None:
-        agreed = {"plan": "team", "at": facts["at"], "amount": facts["amount"]}
+        agreed = {"plan": "team", "at": facts["at"], "amount": facts["amount"], "next_amount": "299"}
         ask(facts, "billing/subscription/change", agreed)
 
     def check(self, facts: Facts) -> None:
