@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import permissions_of
 from accounts.actor import Actor
-from accounts.models import Member, Organisation
-from accounts.roles import ROLE_PERMISSIONS, Role
+from accounts.models import Member, Organisation, User
+from accounts.roles import ROLE_PERMISSIONS, Permission, Role
 from lib.errors import Conflict, Forbidden, Invalid
+
+
+def people_with(permission: Permission, organisation: Organisation) -> QuerySet[User]:
+    """Its members who may do that, by address."""
+    roles = [role for role, granted in ROLE_PERMISSIONS.items() if permission in granted]
+    theirs = User.objects.filter(memberships__organisation=organisation, memberships__role__in=roles, is_active=True)
+    return theirs.order_by("email")
 
 
 def rename_organisation(*, organisation: Organisation, name: str, actor: Actor) -> Organisation:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
@@ -22,18 +21,16 @@ from django_stubs_ext import StrOrPromise
 
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Organisation, User
+from accounts.models import Organisation
 from accounts.roles import Permission
 from billing import wallet
 from billing.accounts import WALLET_KIND
 from billing.models import Account, BalanceAlert
-from billing.receipts import READERS
 from lib.clock import now
 from lib.errors import Invalid
 from lib.money import parse_amount
 from lib.templatetags.numbers import money
-from notifications.inbox import notify
-from notifications.mail import send
+from notifications.news import tell
 
 log = logging.getLogger(__name__)
 RUNWAY_HOURS = (24, 6, 1)
@@ -133,12 +130,15 @@ def _level(alert: BalanceAlert) -> int | None:
 def _tell(
     alert: BalanceAlert, kind: str, title: StrOrPromise, available: Decimal, context: Mapping[str, object]
 ) -> None:
-    """In the page and by mail, in the transaction that notes it."""
-    organisation, url = alert.organisation, reverse("billing:home")
-    body = money(available, alert.currency)
-    notify(organisation, kind=f"wallet.{kind}", title=title, body=body, url=url, permission=Permission.SEE_BILLING)
-    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
-    values = {"organisation": organisation, "balance": NAMES[alert.currency], "currency": alert.currency}
-    shown = {**values, **context, "available": available, "url": settings.PUBLIC_URL + url}
-    for address in sorted(set(readers.values_list("email", flat=True))):
-        send(address, f"billing/mail/{kind}", shown)
+    """In the transaction that notes it."""
+    values = {"organisation": alert.organisation, "balance": NAMES[alert.currency], "currency": alert.currency}
+    tell(
+        alert.organisation,
+        permission=Permission.SEE_BILLING,
+        kind=f"wallet.{kind}",
+        title=title,
+        body=money(available, alert.currency),
+        page=reverse("billing:home"),
+        mail=f"billing/mail/{kind}",
+        context={**values, **context, "available": available},
+    )

@@ -11,14 +11,12 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django_stubs_ext import StrOrPromise
 
-from accounts.models import User
 from accounts.roles import Permission
 from billing import payment_methods
 from billing.collected import sync
@@ -26,13 +24,11 @@ from billing.lifecycle import SubscriptionStatus, switch_subscription
 from billing.models import PaymentMethod, Subscription
 from billing.payments import services
 from billing.payments.base import Gone, Refused, RemoteInvoice, ServiceDown
-from billing.receipts import READERS
 from billing.subscriptions import LIVE
 from lib.clock import now
 from lib.errors import AppError
 from lib.leases import claim_due, release, release_failed
-from notifications.inbox import notify
-from notifications.mail import send
+from notifications.news import tell
 
 log = logging.getLogger(__name__)
 RETRY_DAYS = (1, 3, 5, 7)  # after the first failure
@@ -153,25 +149,22 @@ def _failed_again(subscription: Subscription, tries: int) -> None:
 
 
 def _tell(subscription: Subscription, kind: str, title: StrOrPromise) -> None:
-    """Once, in the transaction that changes something: owners and billing members, in the page and by mail."""
-    organisation = subscription.organisation
+    """Once, in the transaction that changes something."""
     by_card = services.renewals(subscription.service).by_card
     page = "billing:methods" if kind == "payment_failed" and by_card else "billing:plan"
-    notify(
-        organisation,
-        kind=f"subscription.{kind}",
-        title=title,
-        body=subscription.plan.name,
-        url=reverse(page),
-        permission=Permission.SEE_BILLING,
-    )
     context = {
         "plan": subscription.plan.name,
         "card": _card_of(subscription),
         "by_card": by_card,
         "next_try": next_try(subscription),
-        "url": f"{settings.PUBLIC_URL}{reverse(page)}",
     }
-    readers = User.objects.filter(memberships__organisation=organisation, memberships__role__in=READERS, is_active=True)
-    for address in sorted(set(readers.values_list("email", flat=True))):
-        send(address, f"billing/mail/{kind}", context)
+    tell(
+        subscription.organisation,
+        permission=Permission.SEE_BILLING,
+        kind=f"subscription.{kind}",
+        title=title,
+        body=subscription.plan.name,
+        page=reverse(page),
+        mail=f"billing/mail/{kind}",
+        context=context,
+    )

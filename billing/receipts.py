@@ -12,16 +12,14 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.models import Organisation, User
-from accounts.roles import Role
+from accounts.models import Organisation
+from accounts.roles import Permission
 from billing import invoice_files
 from billing.models import Invoice, Payment
 from billing.states import PaymentStatus
 from lib.errors import Conflict
 from lib.mail import Attachment
-from notifications.mail import send
-
-READERS = (Role.OWNER, Role.BILLING)
+from notifications.mail import send_to_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +89,12 @@ def send_receipt(payment: Payment) -> int:
 
 
 def _mail(invoice: Invoice, pdf: bytes) -> int:
-    """To the organisation's owners and billing members."""
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         template, context = "billing/mail/credit_note", {"note": invoice, "url": _url("billing:invoices")}
     else:
         template, context = "billing/mail/receipt", {"receipt": receipt_of(invoice.payment), "invoice": invoice}
-    readers = User.objects.filter(
-        memberships__organisation=invoice.organisation, memberships__role__in=READERS, is_active=True
-    )
-    addresses = sorted(set(readers.values_list("email", flat=True)))
-    for address in addresses:
-        send(address, template, context, attachments=[Attachment(f"{invoice.number}.pdf", pdf, "application/pdf")])
-    return len(addresses)
+    file = Attachment(f"{invoice.number}.pdf", pdf, "application/pdf")
+    return send_to_members(invoice.organisation, Permission.SEE_BILLING, template, context, attachments=[file])
 
 
 def _url(name: str) -> str:

@@ -9,8 +9,9 @@ from django.db.models import QuerySet
 from django.utils import translation
 from django_stubs_ext import StrOrPromise
 
-from accounts.models import Member, Organisation, User
-from accounts.roles import ROLE_PERMISSIONS, Permission
+from accounts.models import Organisation, User
+from accounts.organisations import people_with
+from accounts.roles import Permission
 from lib.clock import now
 from lib.push import person_group, push
 from notifications.models import Notification
@@ -26,9 +27,7 @@ def notify(
     permission: Permission = Permission.SEE_PODS,
 ) -> list[Notification]:
     """Tell every member who may see what it is about; `kind` is `noun.event`. Lazy texts come in the reader's language."""
-    roles = [role for role, granted in ROLE_PERMISSIONS.items() if permission in granted]
-    members = Member.objects.filter(organisation=organisation, role__in=roles, user__is_active=True)
-    people = [member.user for member in members.select_related("user")]
+    people = people_with(permission, organisation)
     return notify_people(people, kind=kind, title=title, body=body, url=url, organisation=organisation)
 
 

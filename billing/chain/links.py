@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -19,11 +20,12 @@ from accounts import audit
 from accounts.access import require_person
 from accounts.actor import Actor
 from accounts.models import Organisation, User
+from accounts.roles import Permission
 from billing.chain.networks import Network, configured
-from billing.chain.notices import tell
 from billing.models import LinkedWallet, LinkNonce
 from lib.clock import now
 from lib.errors import Conflict, Invalid
+from notifications.news import tell
 
 if TYPE_CHECKING:
     from siwe import SiweMessage
@@ -115,10 +117,12 @@ def _tell(wallet: LinkedWallet) -> None:
     """The wait before money can be withdrawn to it begins now."""
     tell(
         wallet.organisation,
+        permission=Permission.SEE_BILLING,
         kind="wallet.linked",
         title=gettext_lazy("A wallet was linked"),
         body=wallet.address,
-        mail="wallet_linked",
+        page=reverse("billing:usdc"),
+        mail="billing/mail/wallet_linked",
         context={"wallet": wallet, "from": now() + settings.WITHDRAWAL_DELAY},
     )
 

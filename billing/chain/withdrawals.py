@@ -12,22 +12,24 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min, Q, QuerySet, Sum
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation, User
+from accounts.roles import Permission
 from billing.chain import books, nodes
 from billing.chain.links import parse_address
 from billing.chain.networks import Network
-from billing.chain.notices import tell
 from billing.lifecycle import WithdrawalStatus, switch_withdrawal
 from billing.models import LinkedWallet, Withdrawal
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
 from lib.money import parse_amount
+from notifications.news import tell
 
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)  # of one withdrawal
 LARGEST_PER_DAY = Decimal(25_000)  # of an organisation, in any 24 hours
@@ -165,9 +167,11 @@ def _make(organisation: Organisation, network: Network, to: str, amount: Decimal
 def _tell(withdrawal: Withdrawal, network: Network) -> None:
     tell(
         withdrawal.organisation,
+        permission=Permission.SEE_BILLING,
         kind="withdrawal.requested",
         title=gettext_lazy("A withdrawal of USDC was requested"),
         body=f"{withdrawal.amount:f} USDC → {withdrawal.address}",
-        mail="withdrawal",
+        page=reverse("billing:usdc"),
+        mail="billing/mail/withdrawal",
         context={"withdrawal": withdrawal, "network": network},
     )

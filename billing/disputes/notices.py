@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django_stubs_ext import StrOrPromise
 
-from accounts.models import Organisation, User
-from accounts.roles import ROLE_PERMISSIONS, Permission
+from accounts.models import Organisation
+from accounts.roles import Permission
 from billing.models import Dispute
-from notifications.inbox import notify
-from notifications.mail import send
+from notifications import news
 
-READERS = [role for role, granted in ROLE_PERMISSIONS.items() if Permission.SEE_BILLING in granted]
 TITLES: dict[str, StrOrPromise] = {
     "opened": _("A renter disputes what was paid for your machine"),
     "answered": _("The owner has answered your dispute"),
@@ -32,17 +29,15 @@ def tell(dispute: Dispute, event: str, *sides: Organisation) -> None:
         "dispute": dispute,
         "amount": f"{dispute.amount.normalize():f} {dispute.currency}",
         "refunded": f"{dispute.refunded.normalize():f} {dispute.currency}",
-        "url": f"{settings.PUBLIC_URL}{page}",
     }
     for side in sides:
-        notify(
+        news.tell(
             side,
+            permission=Permission.SEE_BILLING,
             kind=f"dispute.{event}",
             title=title,
             body=dispute.pod_name,
-            url=page,
-            permission=Permission.SEE_BILLING,
+            page=page,
+            mail="billing/mail/dispute",
+            context=context,
         )
-        readers = User.objects.filter(memberships__organisation=side, memberships__role__in=READERS, is_active=True)
-        for address in sorted(set(readers.values_list("email", flat=True))):
-            send(address, "billing/mail/dispute", context)

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_stubs_ext import StrOrPromise
@@ -22,8 +23,8 @@ from accounts import audit
 from accounts.access import require_person
 from accounts.actor import Actor
 from accounts.models import Organisation
+from accounts.roles import Permission
 from billing.chain import links, networks
-from billing.chain.notices import tell
 from billing.models import LinkedWallet, PayoutMethod
 from billing.payments.base import Gone, Refused
 from billing.payments.services import PAYPAL, STRIPE, NotConfigured, is_configured, payees
@@ -34,6 +35,7 @@ from billing.states import PayoutStatus
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.secrets import seal, unseal
+from notifications.news import tell
 
 Kind = PayoutMethod.Kind
 PAGE = "billing:earnings"
@@ -221,12 +223,13 @@ def _lead(method: PayoutMethod, actor: Actor) -> None:
 def _tell(method: PayoutMethod, event: str, title: StrOrPromise, *, mail: str) -> None:
     tell(
         method.organisation,
+        permission=Permission.SEE_BILLING,
         kind=f"payout_method.{event}",
         title=title,
         body=str(method),
-        mail=mail,
+        page=reverse(PAGE),
+        mail=f"billing/mail/{mail}",
         context={"method": method},
-        page=PAGE,
     )
 
 

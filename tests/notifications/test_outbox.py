@@ -16,10 +16,9 @@ from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from lib.mail import Attachment
+from lib.mail import Attachment, send
 from notifications import delivery
 from notifications.delivery import deliver_due
-from notifications.mail import send
 from notifications.models import Mail
 from notifications.states import MailStatus
 from tests.notifications.outbox import use_service
