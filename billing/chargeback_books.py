@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Organisation
-from billing import invoices, ledger
+from billing import invoices, ledger, owed
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.models import Account, Chargeback, Payment, Transfer
@@ -44,7 +44,7 @@ def book(row: Chargeback, payment: Payment, remote: RemoteChargeback) -> None:
 
 def count_again(payment: Payment) -> list[Chargeback]:
     """A refund that was on its way has failed: what a bank took meanwhile is taken from this payment after all, and is
-    owed no longer. The caller's transaction holds the payment. Answers those of which more counts now."""
+    owed no longer. The caller's transaction holds the payment and the organisation. Answers those of which more counts now."""
     payment.refresh_from_db(fields=["refunded", "charged_back"])
     changed = []
     for row in payment.chargebacks.filter(withdrawn__gt=F("returned") + F("counted")).order_by("opened_at", "pk"):
@@ -54,6 +54,7 @@ def count_again(payment: Payment) -> list[Chargeback]:
         row.payment = payment
         _count(row, more)
         _settle_owed(row, more)
+        owed.settle(payment.organisation, row.currency, Decimal(0), cause=_leg_id(row, f"more-{_turn(row)}"))
         payment.refresh_from_db(fields=["charged_back"])
         changed.append(row)
     return changed
@@ -106,27 +107,29 @@ def _count(row: Chargeback, more: Decimal) -> None:
 def _settle_owed(row: Chargeback, amount: Decimal) -> None:
     """Of what is owed for it, as much as was set aside for the refund: out of the wallet, or the revenue of the plan."""
     taken, organisation = _taken(row), row.payment.organisation
-    owed = sum((sum_ for account, sum_ in taken if account.kind == Kind.OWED_TO_US), Decimal(0))
+    lacked = sum((sum_ for account, sum_ in taken if account.kind == Kind.OWED_TO_US), Decimal(0))
     if row.payment.purpose == Payment.Purpose.TOP_UP:
         source = wallet_of(organisation, row.currency)
-        amount = min(amount, owed, ledger.available(source))
+        amount = min(amount, lacked, ledger.available(source))
     else:
-        source, amount = _revenue(row), min(amount, owed)
+        source, amount = _revenue(row), min(amount, lacked)
     if amount > 0:
         ledger.post([_leg_between(row, f"settle-{_turn(row)}", source.pk, _owed(row).pk, amount)])
 
 
 def _give_back(row: Chargeback, amount: Decimal) -> None:
     """Each account gets back what was taken out of it."""
-    legs, left, turn = [], amount, _turn(row)
+    legs, left, turn, came = [], amount, _turn(row), Decimal(0)
     for number, (account, taken) in enumerate(_taken(row)):
         share = min(left, taken)
         if share:
             legs.append(_leg_between(row, f"back-{turn}-{number}", _clearing(row), account.pk, share))
             left -= share
+            came += share if account.kind == Kind.WALLET else 0
     if left:
         log.error("chargeback %s: the service gave %s more back than it had taken", row.public_id, left)
     ledger.post(legs)
+    owed.settle(row.payment.organisation, row.currency, came, cause=_leg_id(row, f"back-{turn}"))
     returned = row.returned + amount - left
     counted = min(row.counted, row.withdrawn - returned)
     Payment.objects.filter(pk=row.payment_id).update(charged_back=F("charged_back") - (row.counted - counted))

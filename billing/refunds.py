@@ -275,6 +275,7 @@ def _fail(refund_id: UUID, error: str) -> Refund:
     refund = Refund.objects.select_related("payment").get(pk=refund_id)
     if refund.status not in OPEN:
         return refund
+    Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
     log.error("refund %s failed: %s", refund.public_id, error)
     switch_refund(refund, RefundStatus.FAILED, error=error[:64], checked_at=now())
     _reserve(payment, -refund.amount)

@@ -10,11 +10,11 @@ from uuid import UUID
 from django.db.models import Sum
 
 from accounts.models import Organisation
-from billing import ledger
+from billing import ledger, owed
 from billing.accounts import Kind, account_of, wallet_of
 from billing.ledger import Leg, Overdraft, transfer_id
 from billing.lifecycle import DepositStatus, WithdrawalStatus, switch_deposit
-from billing.models import Account, Deposit, Transfer, Withdrawal
+from billing.models import Account, Deposit, Withdrawal
 from lib.clock import now
 
 CURRENCY = "USDC"
@@ -29,12 +29,11 @@ def clearing(chain: str) -> Account:
 
 
 def credit(deposit: Deposit, *, reason: str = "") -> None:
-    """In the caller's transaction, which holds the deposit's row: the organisation's wallet gets the sum.
-
-    One that was taken back and has come again first settles what the wallet lacked then.
-    """
-    assert deposit.organisation is not None
-    ledger.post(_credit(deposit, deposit.organisation))
+    """In the caller's transaction, which holds the deposit's row: the organisation's wallet gets the sum, what it owes
+    is settled first."""
+    organisation = _lock(deposit)
+    ledger.post([_credit(deposit, organisation)])
+    owed.settle(organisation, CURRENCY, deposit.amount, cause=_deposit_id(deposit))
     switch_deposit(deposit, DepositStatus.CREDITED, reason=reason, credited_at=now())
 
 
@@ -43,11 +42,11 @@ def take_back(deposit: Deposit) -> Decimal:
 
     What the wallet no longer has is booked as owed by the organisation; that sum is returned.
     """
-    assert deposit.organisation is not None
+    organisation = _lock(deposit)
     while True:
-        from_wallet = min(deposit.amount, max(ZERO, ledger.available(wallet_of(deposit.organisation, CURRENCY))))
+        from_wallet = min(deposit.amount, max(ZERO, ledger.available(wallet_of(organisation, CURRENCY))))
         try:
-            ledger.post(_reversal(deposit, deposit.organisation, from_wallet))
+            ledger.post(_reversal(deposit, organisation, from_wallet))
             break
         except Overdraft:
             continue  # spent between the look and the posting
@@ -95,41 +94,28 @@ def expected_clearing() -> dict[tuple[str, str], Decimal]:
     return dict(sums)
 
 
-def _credit(deposit: Deposit, organisation: Organisation) -> list[Leg]:
-    owed = _owed_since_reversal(deposit)
-    payees = (
-        (_deposit_id(deposit), Kind.WALLET, deposit.amount - owed),
-        (transfer_id("deposit", deposit.pk, deposit.round, "owed"), Kind.OWED_TO_US, owed),
+def _lock(deposit: Deposit) -> Organisation:
+    assert deposit.organisation_id is not None
+    return Organisation.objects.select_for_update(no_key=True).get(pk=deposit.organisation_id)
+
+
+def _credit(deposit: Deposit, organisation: Organisation) -> Leg:
+    return Leg(
+        id=_deposit_id(deposit),
+        debit=clearing(deposit.chain).pk,
+        credit=wallet_of(organisation, CURRENCY).pk,
+        amount=deposit.amount,
+        currency=CURRENCY,
+        source_type="deposit",
+        source_id=str(deposit.pk),
+        memo=deposit.public_id,
     )
-    return [
-        Leg(
-            id=id_,
-            debit=clearing(deposit.chain).pk,
-            credit=account_of(organisation, kind, CURRENCY).pk,
-            amount=amount,
-            currency=CURRENCY,
-            source_type="deposit",
-            source_id=str(deposit.pk),
-            memo=deposit.public_id,
-        )
-        for id_, kind, amount in payees
-        if amount
-    ]
-
-
-def _owed_since_reversal(deposit: Deposit) -> Decimal:
-    """What the wallet lacked when the deposit was last taken back."""
-    if not deposit.round:
-        return ZERO
-    reversal = Transfer.objects.filter(pk=_reversal_id(deposit, deposit.round - 1, "owed")).first()
-    return reversal.amount if reversal else ZERO
 
 
 def _reversal(deposit: Deposit, organisation: Organisation, from_wallet: Decimal) -> list[Leg]:
-    owed = deposit.amount - from_wallet
     payers = (
         ("wallet", wallet_of(organisation, CURRENCY), from_wallet),
-        ("owed", account_of(organisation, Kind.OWED_TO_US, CURRENCY), owed),
+        ("owed", account_of(organisation, Kind.OWED_TO_US, CURRENCY), deposit.amount - from_wallet),
     )
     return [
         Leg(

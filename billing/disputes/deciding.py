@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Member, User
+from accounts.models import Member, Organisation, User
+from billing import owed
 from billing.disputes import books, notices
 from billing.disputes.opening import check_amount, check_text, is_late, lock
 from billing.lifecycle import DisputeStatus, switch_dispute
@@ -95,7 +96,9 @@ def _announce(dispute: Dispute, refund: Decimal, actor: Actor) -> Dispute:
 
 
 def _close(dispute: Dispute, refund: Decimal, actor: Actor) -> Dispute:
+    renter = Organisation.objects.select_for_update(no_key=True).get(pk=dispute.renter_id)
     given = books.settle(dispute, refund)
+    owed.settle(renter, dispute.currency, given, cause=dispute.pk)
     switch_dispute(dispute, DisputeStatus.FINAL, refunded=given, closed_at=now(), due_at=None)
     _record(dispute, actor, "dispute.close", given)
     notices.tell(dispute, "closed", dispute.renter, dispute.owner)

@@ -18,7 +18,7 @@ from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import ledger
+from billing import ledger, owed
 from billing.accounts import Kind, account_of, wallet_of
 from billing.chain.withdrawals import LARGEST as LARGEST_USDC
 from billing.ledger import Leg, transfer_id
@@ -66,7 +66,8 @@ def request_payout(
 
 @transaction.atomic
 def move_to_wallet(*, organisation: Organisation, amount: Decimal | str | None, actor: Actor, key: str) -> Decimal:
-    """Earnings into the organisation's own wallet, at once and for nothing. The same key moves them once."""
+    """Earnings into the organisation's own wallet, at once and for nothing; what it owes is settled first. The same key
+    moves them once."""
     organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
     asked = None if amount is None else parse_amount(amount, currency=CURRENCY)
     id = transfer_id(MOVE_SOURCE, organisation.pk, key)
@@ -82,6 +83,7 @@ def move_to_wallet(*, organisation: Organisation, amount: Decimal | str | None, 
     source = account_of(organisation, Kind.EARNINGS, CURRENCY)
     target = wallet_of(organisation, CURRENCY)
     ledger.post([Leg(id, source.pk, target.pk, sum_, CURRENCY, MOVE_SOURCE, str(organisation.pk))])
+    owed.settle(organisation, CURRENCY, sum_, cause=id)
     audit.record(organisation.pk, actor, "earnings.move", organisation, {"amount": str(sum_)})
     return sum_
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
-from billing import access, chargebacks, invoices, payment_methods, plans, wallet
+from billing import access, chargebacks, invoices, owed, payment_methods, plans, wallet
 from billing.forms.payments import PRESETS, PayForm, TopUpForm
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan
@@ -64,6 +64,7 @@ def _balances(organisation: Organisation) -> dict[str, Any]:
         "balances": rows,
         "plan": plans.current_plan(organisation),
         "subscription": plans.current_subscription(organisation),
+        "debts": owed.debts_of(organisation),
         "taken_back": chargebacks.open_for(organisation.pk),
     }
 

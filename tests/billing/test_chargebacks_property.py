@@ -23,7 +23,9 @@ from tests.billing.money import leg
 from tests.undone import undone
 
 FEE = Decimal(15)
-STEPS = st.lists(st.tuples(st.sampled_from(["spend", "refund", "look"]), st.integers(0, 30)), min_size=2, max_size=12)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["spend", "refund", "look", "top_up"]), st.integers(0, 30)), min_size=2, max_size=12
+)
 
 
 def booked(organisation: Organisation, amount: Decimal) -> Payment:
@@ -55,7 +57,12 @@ def life(payment: Payment, amount: Decimal, *, asks: bool, won: bool) -> list[ba
 class World:
     def __init__(self, organisation: Organisation, looks: list[base.RemoteChargeback], payment: Payment) -> None:
         self.organisation, self.looks, self.payment = organisation, looks, payment
-        self.spent = Decimal(0)
+        self.spent = self.came = Decimal(0)
+
+    def top_up(self, size: int) -> None:
+        """Of something else: it settles first what is owed."""
+        booked(self.organisation, Decimal(size + 1))
+        self.came += size + 1
 
     def spend(self, size: int) -> None:
         amount = Decimal(size) / 2 + Decimal("0.25")
@@ -78,8 +85,9 @@ class World:
         back = Refund.objects.filter(status="completed").aggregate(total=Sum("amount"))["total"] or Decimal(0)
         taken = sum((row.withdrawn - row.returned for row in Chargeback.objects.all()), Decimal(0))
         owed = account_of(self.organisation, Kind.OWED_TO_US, "USD")
-        has = wallet.balance(self.organisation, "USD").available - (owed.debits_posted - owed.credits_posted)
-        assert has == self.payment.amount - self.spent - back - taken
+        free, debt = wallet.balance(self.organisation, "USD").available, owed.debits_posted - owed.credits_posted
+        assert free - debt == self.payment.amount + self.came - self.spent - back - taken
+        assert min(free, debt) == 0
         payment = Payment.objects.get(pk=self.payment.pk)
         assert payment.left == payment.amount - back - payment.charged_back >= 0
 

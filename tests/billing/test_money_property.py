@@ -210,6 +210,11 @@ class Money(RuleBasedStateMachine):
     def books_balance(self) -> None:
         assert problems() == []
 
+    @invariant()
+    def nothing_is_settled_twice(self) -> None:
+        owed = account_of(self.renter, Kind.OWED_TO_US, "USD")
+        assert owed.credits_posted <= owed.debits_posted
+
     def teardown(self) -> None:
         try:
             for _ in range(2):

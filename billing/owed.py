@@ -1,0 +1,66 @@
+"""What a customer owes us: money that a bank or a chain took back when it was spent. It is one sum for each currency,
+and the next money that comes into that wallet settles it first.
+
+Whoever changes what is owed, or brings money in, holds the organisation's row before the ledger locks accounts: so
+nothing is settled twice, and nobody waits in a ring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from accounts.models import Organisation
+from billing import ledger
+from billing.accounts import Kind, wallet_of
+from billing.ledger import Leg, transfer_id
+from billing.models import Account, Transfer
+
+SOURCE = "owed"
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """`cause` and `memo` are of the newest of what it comes from."""
+
+    currency: str
+    amount: Decimal
+    cause: str
+    memo: str
+
+
+def debts_of(organisation: Organisation) -> list[Debt]:
+    """What is owed now, for the customer to read."""
+    accounts = Account.objects.filter(organisation=organisation, kind=Kind.OWED_TO_US).order_by("-currency")
+    return [_debt(account) for account in accounts if account.debits_posted > account.credits_posted]
+
+
+def settle(organisation: Organisation, currency: str, came: Decimal, *, cause: UUID) -> None:
+    """Out of what the caller's transaction has just brought into the wallet, by the transfer or act `cause`.
+
+    When what was settled before has come back after all, more than was owed, the wallet gets that.
+    """
+    account = Account.objects.filter(organisation=organisation, kind=Kind.OWED_TO_US, currency=currency).first()
+    if account is None:
+        return
+    left = account.debits_posted - account.credits_posted
+    amount, wallet = min(left, came), wallet_of(organisation, currency)
+    if not amount:
+        return
+    debit, credit = (wallet, account) if amount > 0 else (account, wallet)
+    id = transfer_id(SOURCE, cause)
+    memo = _newest(account).memo
+    ledger.post([Leg(id, debit.pk, credit.pk, abs(amount), currency, SOURCE, str(organisation.pk), memo)])
+
+
+def _debt(account: Account) -> Debt:
+    newest = _newest(account)
+    return Debt(account.currency, account.debits_posted - account.credits_posted, newest.source_type, newest.memo)
+
+
+def _newest(account: Account) -> Transfer:
+    debits = Transfer.objects.filter(debit_account=account).exclude(source_type=SOURCE)
+    newest = debits.order_by("-created_at").first()
+    assert newest is not None
+    return newest
