@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Case, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, When
-from django.db.models.functions import TruncDate
+from django.db.models.functions import Coalesce, TruncDate
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
@@ -89,11 +89,14 @@ class Statement:
 def statement_of(organisation: Organisation, month: str) -> Statement:
     """Raises NotFound for what is no month, or none that has begun."""
     start, end = _span(month)
-    moves = _moves(organisation)
-    opening = moves.filter(created_at__lt=start).aggregate(total=Sum("signed"))["total"] or ZERO
-    within = moves.filter(created_at__gte=start, created_at__lt=end).annotate(day=TruncDate("created_at", tzinfo=UTC))
+    moves = _moves(organisation).filter(created_at__gte=start)
+    within = moves.filter(created_at__lt=end).annotate(day=TruncDate("created_at", tzinfo=UTC))
     lines = [*_usage_lines(within.filter(source_type=USAGE)), *_other_lines(within.exclude(source_type=USAGE))]
-    return Statement(start, opening, sorted(lines, key=lambda line: (line.day, line.cause != USAGE, line.memo)))
+    return Statement(
+        start,
+        _balance_before(organisation, moves),
+        sorted(lines, key=lambda line: (line.day, line.cause != USAGE, line.memo)),
+    )
 
 
 def months_of(organisation: Organisation) -> list[date]:
@@ -139,6 +142,14 @@ def _moves(organisation: Organisation) -> QuerySet[Transfer]:
     )
     either = Q(debit_account__in=own) | Q(credit_account__in=own)
     return Transfer.objects.filter(either, state__in=MOVING).annotate(signed=signed)
+
+
+def _balance_before(organisation: Organisation, moves: QuerySet[Transfer]) -> Decimal:
+    """What there is now, less what these have changed since: years of movements before them are not looked at. In one
+    statement, so that both fit to each other."""
+    since = moves.order_by().values("currency").annotate(total=Sum("signed")).values("total")
+    before = F("credits_posted") - F("debits_posted") - Coalesce(Subquery(since, output_field=MONEY), ZERO)
+    return accounts().filter(organisation=organisation).values_list(before, flat=True).first() or ZERO
 
 
 def _usage_lines(usage: Any) -> Iterator[Line]:

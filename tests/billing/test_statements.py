@@ -7,6 +7,8 @@ from decimal import Decimal
 from io import StringIO
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
 from accounts.models import Organisation
@@ -62,6 +64,17 @@ def test_one_month_opens_as_the_one_before_closed(organisation: Organisation) ->
         assert [f"{one:%Y-%m}" for one in statements.months_of(organisation)] == [following, month]
     assert (second.opening, second.closing, second.lines) == (first.closing, first.closing, [])
     assert first.closing == Decimal("8.5")
+
+
+def test_what_came_before_is_not_read(organisation: Organisation) -> None:
+    """The account may have years of movements: each look at them has an index's range."""
+    earn(organisation, "10")
+    with CaptureQueriesContext(connection) as asked:
+        statements.statement_of(organisation, month_of_rows())
+    looks = [query["sql"] for query in asked if 'FROM "billing_transfer"' in query["sql"]]
+    month = [sql for sql in looks if "LIMIT 1" not in sql]
+    assert month
+    assert all('"created_at" >= ' in sql for sql in month)
 
 
 @pytest.mark.parametrize(
