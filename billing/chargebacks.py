@@ -83,8 +83,8 @@ def bring_up(chargeback_id: UUID) -> Chargeback:
 
 
 def submit(*, chargeback: Chargeback, evidence: Mapping[str, str], actor: Actor) -> Chargeback:
-    """Send evidence to the bank, once; sent again with the same, nothing happens. When the service is away, the
-    reconciler goes on. Raises Conflict when the bank waits for none, or other evidence is on its way."""
+    """Send evidence to the bank, once each time that it waits for some; sent again with the same, nothing happens. When
+    the service is away, the reconciler goes on. Raises Conflict when the bank waits for none, or other evidence is on its way."""
     if not evidence:
         raise Invalid(_("There is no evidence to send."))
     _want(chargeback.pk, actor, evidence=dict(evidence))
@@ -158,7 +158,8 @@ def _ask(row: Chargeback) -> RemoteChargeback:
     if row.accepted_at is not None:
         return remote.accept_chargeback(row.service_ref, request_id=f"accept-{row.pk.hex}")
     if row.evidence:
-        digest = sha256(json.dumps(row.evidence, sort_keys=True).encode()).hexdigest()[:16]
+        said = [row.evidence, len(row.sent_before)]  # the same may be sent again when the bank wants to hear more
+        digest = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
         return remote.send_evidence(row.service_ref, row.evidence, request_id=f"evidence-{row.pk.hex}-{digest}")
     return found
 
@@ -245,6 +246,10 @@ def _follow(row: Chargeback, payment: Payment, state: str) -> None:
     columns: dict[str, Any] = {"closed_at": now()} if state in CLOSED else {}
     if state in (S.UNDER_REVIEW, S.WARNING_UNDER_REVIEW):
         columns["submitted_at"] = now()
+    elif state in WAITING and row.submitted_at is not None:
+        # What was sent is not said again: staff write anew.
+        sent = {"at": row.submitted_at.isoformat(), "evidence": row.evidence}
+        columns |= {"sent_before": [*row.sent_before, sent], "evidence": {}, "submitted_at": None, "warned_at": None}
     switch_chargeback(row, state, **columns)
     if state in (S.WON, S.LOST):
         chargeback_notices.tell_decided(row, payment)

@@ -39,6 +39,8 @@ class Chargeback(models.Model):
     closed_at = models.DateTimeField(_("decided"), null=True, blank=True)
     # What was sent to the bank, field by field, in the service's names.
     evidence = models.JSONField(_("evidence"), default=dict, blank=True)
+    # What was sent before the bank wanted to hear more: `at` and `evidence` of each time, the oldest first.
+    sent_before = models.JSONField(_("evidence sent before"), default=list, blank=True)
     submitted_at = models.DateTimeField(_("evidence sent"), null=True, blank=True)
     accepted_at = models.DateTimeField(_("given in"), null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
