@@ -19,7 +19,7 @@ from billing import payment_methods
 from billing.collected import plan_page, price_ref, running, sync
 from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment, switch_subscription
 from billing.models import Payment, PaymentMethod, Plan, Subscription
-from billing.payments import checkout
+from billing.payments import checkout, turns
 from billing.payments.base import Gone, NewSubscription, Preview, Refused
 from billing.payments.checkout import CURRENCY, Wanted, price_of
 from billing.payments.services import PAYPAL, STRIPE, prorating, renewals
@@ -141,8 +141,7 @@ def _drop_unpaid(payment: Payment) -> None:
         sync(row)
         if row.status == SubscriptionStatus.PENDING:
             if running(row).state == "active":  # begun, and its first month is still with the payer's bank
-                message = _("The first payment of your plan is under way: the plan begins when it arrives.")
-                raise Conflict(message, code="in_progress")
+                raise turns.under_way()
             renewals(row.service).end(row.service_ref)
             sync(row)
             if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end

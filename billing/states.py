@@ -21,7 +21,7 @@ PAYMENT_TRANSITIONS: dict[str, frozenset[str]] = {
     P.CREATED: frozenset({P.APPROVED, P.CAPTURED, P.CANCELLED, P.FAILED}),
     P.APPROVED: frozenset({P.CAPTURED, P.FAILED}),
     P.CAPTURED: frozenset(),
-    P.CANCELLED: frozenset({P.CAPTURED}),  # the customer may still approve the order at the service
+    P.CANCELLED: frozenset({P.APPROVED, P.CAPTURED}),  # the customer may still approve the order at the service
     P.FAILED: frozenset(),
 }
 

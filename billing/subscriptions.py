@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import Organisation
-from billing.lifecycle import SubscriptionStatus, switch_subscription
+from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_subscription
 from billing.models import Payment, Plan, Subscription
 from lib.clock import now
 from lib.leases import hint
@@ -78,6 +78,17 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
         Subscription.objects.filter(pk=subscription.pk).update(**columns)
     else:
         switch_subscription(subscription, SubscriptionStatus.ACTIVE, past_due_since=None, retries=0, **columns)
+
+
+def call_off_waiting(payment: Payment) -> None:
+    """The customer has paid for a plan: others, whose page at a service is still open, are not begun any more.
+
+    One that they have agreed to, and whose money is under way, is not among them: it holds up this one before.
+    """
+    waiting = Subscription.objects.filter(organisation=payment.organisation_id, status=SubscriptionStatus.PENDING)
+    at_a_page = waiting.exclude(service_ref="").exclude(payments__status=PaymentStatus.APPROVED)
+    for row in at_a_page.exclude(payments=payment):
+        end_at_once(row)
 
 
 def _end_running(organisation: Organisation) -> None:

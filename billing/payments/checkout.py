@@ -24,11 +24,12 @@ from accounts.models import Organisation
 from billing import invoices, ledger, owed, payment_methods, plans, receipts
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
-from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment
+from billing.lifecycle import PaymentStatus, switch_payment
 from billing.models import Payment, PaymentMethod, Plan, Subscription
+from billing.payments import turns
 from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
-from billing.subscriptions import LIVE, begin_month, continue_paid
+from billing.subscriptions import LIVE, begin_month, call_off_waiting, continue_paid
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
@@ -105,6 +106,8 @@ def _check_not_renewed(organisation: Organisation, key: str) -> None:
     renewed = Subscription.objects.filter(organisation=organisation, status__in=LIVE, cancel_at_period_end=False)
     if renewed.exclude(service="").exists() and not begun.exists():
         raise Conflict(_("Your plan renews itself: change or cancel it instead."), code="renews_already")
+    if turns.is_under_way(organisation) and not begun.exists():
+        raise turns.under_way()
 
 
 def _order(payment: Payment, return_url: str, cancel_url: str, *, off_session: bool) -> None:
@@ -165,6 +168,8 @@ def complete(payment_id: UUID) -> Payment:
         return _book(payment.pk, order, capture)
     if capture is not None and capture.status == "declined":
         return _decline(payment, capture.reason or "declined")
+    if order.status in {"open", "approved"} and turns.is_called_off(payment):
+        return give_up(payment, "called_off")
     Payment.objects.filter(pk=payment.pk).update(checked_at=now(), approve_url=order.approve_url or payment.approve_url)
     payment.refresh_from_db()
     return payment
@@ -266,17 +271,9 @@ def _settled_order(payment: Payment) -> Order:
     """The order as the service has it, captured if it was approved."""
     remote = service(payment.service)
     order = remote.fetch(payment.order_ref)
-    if order.status != "approved" or not _is_ours(payment, order) or _is_dropped(payment):
+    if order.status != "approved" or not _is_ours(payment, order) or not turns.take(payment):
         return order
-    # Of a card the customer's yes was the beginning, and the bank may still ask.
-    if payment.status == PaymentStatus.CREATED and payment.method_id is None:
-        switch_payment(payment, PaymentStatus.APPROVED)
     return remote.capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
-
-
-def _is_dropped(payment: Payment) -> bool:
-    """Of a plan that ended before it began: another one was begun in its place."""
-    return payment.subscription is not None and payment.subscription.status == SubscriptionStatus.ENDED
 
 
 def _is_ours(payment: Payment, order: Order) -> bool:
@@ -323,6 +320,7 @@ def _first_month(payment: Payment, order: Order) -> dict[str, Any]:
 
 def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> None:
     """The month that was paid, remembered with the payment: a refund takes back that month and no other."""
+    call_off_waiting(payment)
     if payment.subscription is not None:
         continue_paid(payment, payment.subscription)
         return

@@ -107,7 +107,7 @@ def test_who_begins_anew_pays_once(owner: Person, clock: PayPalClock) -> None:
     left = ask(owner)
     agree(left.approve_url)  # agreed to, and never came back
     row = begin(owner, "team")
-    assert checkout.complete(left.pk).status == PaymentStatus.CREATED  # of a plan that was dropped: not begun
+    assert checkout.complete(left.pk).status == PaymentStatus.CANCELLED  # of a plan that was dropped: not begun
     assert (paid(), plan_of(owner), row.status) == ([299], "team", SubscriptionStatus.ACTIVE)
     with pytest.raises(Conflict) as refusal:
         ask(owner)

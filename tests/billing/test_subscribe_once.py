@@ -20,6 +20,7 @@ from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.payments.checkout import Wanted
 from billing.payments.services import renewals as remote
+from billing.payments.services import service
 from billing.subscriptions import a_month_after, continue_paid, end_lapsed
 from lib.clock import now
 from lib.errors import Conflict
@@ -91,10 +92,11 @@ def test_no_month_is_sold_beside_a_plan_that_renews(owner: Person, stripe: str) 
 
 
 def test_a_month_follows_a_renewed_one(owner: Person, stripe: str, paypal: str) -> None:
-    """An order of PayPal's that was left open, approved after the plan had been begun with a card."""
+    """An order of PayPal's, captured before the plan was begun with a card, and booked after it."""
     left = pay_month(owner)
-    old = begin_row(owner)
     approve(left.approve_url)
+    service("paypal").capture(left.order_ref, request_id="x")  # and we have not heard of it
+    old = begin_row(owner)
     left = checkout.complete(left.pk)
     assert (left.status, left.paid_from) == (PaymentStatus.CAPTURED, old.period_end)
     assert left.subscription is not None
