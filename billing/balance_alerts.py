@@ -7,8 +7,10 @@ began is not told of: whoever starts a pod reads the runway there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -34,6 +36,7 @@ from notifications.news import tell
 
 log = logging.getLogger(__name__)
 RUNWAY_HOURS = (24, 6, 1)
+AT_ONCE = 500  # balances that are read by one query
 NAMES = {"USD": gettext_lazy("Wallet"), "USDC": "USDC", "CREDIT": gettext_lazy("Compute credits")}
 
 
@@ -70,11 +73,9 @@ def watch_balances() -> None:
     )
     here = spending.filter(organisation=OuterRef("organisation"), currency=OuterRef("currency"))
     watched = BalanceAlert.objects.filter(Q(below__isnull=False) | Q(runway_level__isnull=False) | Exists(here))
-    for alert in watched.select_related("organisation").iterator():
-        try:
-            _look(alert)
-        except Exception:  # one organisation's trouble keeps no news from the others
-            log.exception("balance alert of %s", alert.organisation.public_id)
+    alerts = watched.select_related("organisation").iterator()
+    while some := list(islice(alerts, AT_ONCE)):
+        _look_at(some)
 
 
 def _spending() -> QuerySet[Account]:
@@ -88,28 +89,42 @@ def _not_watched(spending: QuerySet[Account]) -> QuerySet[Any, Any]:
     return spending.filter(~Exists(known)).values_list("organisation_id", "currency")
 
 
-def _look(alert: BalanceAlert) -> None:
-    balance = wallet.balance(alert.organisation, alert.currency)
-    _look_at_balance(alert, balance.available)
-    _look_at_runway(alert, balance.available)
+def _look_at(alerts: Collection[BalanceAlert]) -> None:
+    owners = {alert.organisation_id for alert in alerts}
+    balances, burns = wallet.balances_of(owners), wallet.burns_of(owners)
+    for alert in alerts:
+        key = alert.organisation_id, alert.currency
+        balance = balances.get(key) or wallet.Balance(alert.currency)
+        try:
+            _look_at_balance(alert, balance.available)
+            _look_at_runway(alert, balance.available, _level(balance.lasts(burns.get(key, wallet.ZERO))))
+        except Exception:  # one organisation's trouble keeps no news from the others
+            log.exception("balance alert of %s", alert.organisation.public_id)
+
+
+def _look_at_balance(alert: BalanceAlert, available: Decimal) -> None:
+    is_low = alert.below is not None and available < alert.below
+    if is_low != (alert.told_at is not None):
+        _note_balance(alert, available, told_at=now() if is_low else None)
 
 
 @transaction.atomic
-def _look_at_balance(alert: BalanceAlert, available: Decimal) -> None:
-    same = BalanceAlert.objects.filter(pk=alert.pk, below=alert.below)
-    if alert.below is None or available >= alert.below:
-        if alert.told_at is not None:
-            same.update(told_at=None)
-    elif same.filter(told_at=None).update(told_at=now()):
+def _note_balance(alert: BalanceAlert, available: Decimal, *, told_at: datetime | None) -> None:
+    same = BalanceAlert.objects.filter(pk=alert.pk, below=alert.below, told_at=alert.told_at)
+    if same.update(told_at=told_at) and told_at:
         title = format_lazy(gettext_lazy("{balance}: running low"), balance=NAMES[alert.currency])
         _tell(alert, "low_balance", title, available, {"below": alert.below})
 
 
+def _look_at_runway(alert: BalanceAlert, available: Decimal, level: int | None) -> None:
+    if level != alert.runway_level:
+        _note_runway(alert, available, level)
+
+
 @transaction.atomic
-def _look_at_runway(alert: BalanceAlert, available: Decimal) -> None:
-    level, before = _level(alert), alert.runway_level
-    same = BalanceAlert.objects.filter(pk=alert.pk, runway_level=before)
-    if level == before or not same.update(runway_level=level):
+def _note_runway(alert: BalanceAlert, available: Decimal, level: int | None) -> None:
+    before = alert.runway_level
+    if not BalanceAlert.objects.filter(pk=alert.pk, runway_level=before).update(runway_level=level):
         return
     if level is not None and before is not None and level < before and alert.watches_runway:
         left = ngettext_lazy("%(hours)d hour", "%(hours)d hours", "hours") % {"hours": level}
@@ -117,10 +132,8 @@ def _look_at_runway(alert: BalanceAlert, available: Decimal) -> None:
         _tell(alert, "runway", title, available, {"hours": level})
 
 
-def _level(alert: BalanceAlert) -> int | None:
+def _level(left: timedelta | None) -> int | None:
     """The smallest of `RUNWAY_HOURS` that the runway is under."""
-    burn = wallet.burn_per_hour(alert.organisation, alert.currency)
-    left = wallet.runway(alert.organisation, burn, alert.currency)
     if left is None:
         return None
     under = [hours for hours in RUNWAY_HOURS if left < hours * wallet.HOUR]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +21,7 @@ CURRENCIES = ("USD", "CREDIT")  # what pods are paid with
 BALANCES = (*CURRENCIES, "USDC")  # what an organisation can have
 HOUR = timedelta(hours=1)
 ZERO = Decimal(0)
+Key = tuple[UUID | None, str]  # the organisation, none for ourselves, and the currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,25 @@ class Balance:
     available: Decimal = ZERO
     held: Decimal = ZERO
 
+    def lasts(self, burn: Decimal) -> timedelta | None:
+        """At `burn` per hour, with what is held; None when nothing is being spent."""
+        if burn <= 0:
+            return None
+        hours = (self.available + self.held) / burn
+        return timedelta(seconds=min(int(hours * 3600), 3650 * 86400))
+
 
 def balance(organisation: Organisation, currency: str) -> Balance:
-    account = accounts_of(organisation).filter(currency=currency).first()
-    if account is None:
-        return Balance(currency)
-    free = account.credits_posted - account.debits_posted - account.debits_pending
-    return Balance(currency, free, account.debits_pending)
+    return balances_of([organisation.pk]).get((organisation.pk, currency)) or Balance(currency)
+
+
+def balances_of(organisations: Collection[UUID]) -> dict[Key, Balance]:
+    """Of those that there are, in one query."""
+    found = {}
+    for row in Account.objects.filter(organisation__in=organisations, kind__in=set(WALLET_KIND.values())):
+        free = row.credits_posted - row.debits_posted - row.debits_pending
+        found[row.organisation_id, row.currency] = Balance(row.currency, free, row.debits_pending)
+    return found
 
 
 def balances(organisation: Organisation) -> dict[str, Decimal]:
@@ -45,24 +59,25 @@ def balances(organisation: Organisation) -> dict[str, Decimal]:
 
 
 def burn_per_hour(organisation: Organisation, currency: str) -> Decimal:
-    """What running pods cost per hour now: each holds the cost of the next `usage.RESERVE`."""
+    return burns_of([organisation.pk]).get((organisation.pk, currency), ZERO)
+
+
+def burns_of(organisations: Collection[UUID]) -> dict[Key, Decimal]:
+    """What running pods cost per hour now, in one query: each holds the cost of the next `usage.RESERVE`."""
     settled = Transfer.objects.filter(pending=OuterRef("pk"))
     held = Transfer.objects.filter(
         ~Exists(settled),
-        debit_account__in=accounts_of(organisation).filter(currency=currency),
+        debit_account__in=Account.objects.filter(organisation__in=organisations, kind__in=set(WALLET_KIND.values())),
         state=Transfer.State.PENDING,
         source_type=HOLD_SOURCE,
-    ).aggregate(total=Sum("amount"))["total"]
-    return (held or ZERO) * (HOUR // RESERVE)
+    )
+    sums = held.values_list("debit_account__organisation", "debit_account__currency").annotate(total=Sum("amount"))
+    return {(owner, currency): total * (HOUR // RESERVE) for owner, currency, total in sums}
 
 
 def runway(organisation: Organisation, burn: Decimal, currency: str = "USD") -> timedelta | None:
     """How long the balance (with what is held) lasts at `burn` per hour; None when nothing is being spent."""
-    if burn <= 0:
-        return None
-    now = balance(organisation, currency)
-    hours = (now.available + now.held) / burn
-    return timedelta(seconds=min(int(hours * 3600), 3650 * 86400))
+    return balance(organisation, currency).lasts(burn)
 
 
 def spent_since(organisation: Organisation, moment: datetime) -> dict[str, Decimal]:

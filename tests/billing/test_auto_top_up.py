@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from freezegun import freeze_time
 
@@ -15,9 +17,9 @@ from billing.accounts import wallet_of
 from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
 from notifications.models import Notification
-from tests.billing.money import faulty, leg, opening
+from tests.billing.money import faulty, fund, leg, opening
 from tests.billing.stripe import ASKS, FAILS_LATER, GOOD, save_card
-from tests.people import Person
+from tests.people import Person, make_organisation
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 BODY = {"is_on": True, "threshold": "20.00", "amount": "50.00"}
@@ -108,6 +110,19 @@ def test_what_was_changed_since_it_was_read_is_not_charged(owner: Person, stripe
     assert owner.api("put", "wallets/auto-top-up", less).status_code == 200
     assert (auto_top_up._look(read), Payment.objects.count()) == (False, 0)
     assert (auto_top_up.keep_wallets_filled(), usd(read)) == (1, Decimal(5))
+
+
+def test_many_are_looked_at_with_the_queries_of_one(db: None) -> None:
+    def look(count: int) -> int:
+        for _organisation in range(count):
+            organisation = make_organisation("Filled")
+            fund(organisation, "100")
+            AutoTopUp.objects.create(organisation=organisation, is_on=True, threshold=20, amount=50)
+        with CaptureQueriesContext(connection) as asked:
+            auto_top_up.keep_wallets_filled()
+        return len(asked)
+
+    assert look(1) == look(19) == 2
 
 
 def test_by_page(owner: Person, member: Person, stripe: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Organisation
 from billing import balance_alerts, ledger, usage
@@ -18,7 +20,7 @@ from billing.models import BalanceAlert
 from billing.usage import RESERVE
 from notifications.models import Notification
 from tests.billing.money import fund, leg, opening
-from tests.people import Person
+from tests.people import Person, make_organisation
 
 HOUR = timedelta(hours=1)
 
@@ -142,6 +144,22 @@ def test_the_reader_s_language(owner: Person, funded: Organisation) -> None:
     balance_alerts.watch_balances()
     assert told("low_balance", owner) == ["Billetera: queda poco"]
     assert mail.outbox[0].subject == "Billetera: queda poco"
+
+
+def test_many_are_looked_at_with_the_queries_of_one(db: None) -> None:
+    def watch(count: int) -> int:
+        for _organisation in range(count):
+            organisation = make_organisation("Watched")
+            fund(organisation, "100")
+            BalanceAlert.objects.create(organisation=organisation, currency="USD", below=10)
+            stack.enter_context(burning(organisation, "1"))
+        balance_alerts.watch_balances()  # notes how long each lasts
+        with CaptureQueriesContext(connection) as asked:
+            balance_alerts.watch_balances()
+        return len(asked)
+
+    with ExitStack() as stack:
+        assert watch(1) == watch(19) == 4
 
 
 @pytest.mark.parametrize("below", ["0", "-1", "NaN", "1.001", "1e30", "much"])
