@@ -26,7 +26,7 @@ from billing.states import (
     SubscriptionStatus,
     WithdrawalStatus,
 )
-from lib.push import organisation_group, push
+from lib.push import STAFF_BILLING_GROUP, organisation_group, push
 
 __all__ = [
     "ChargebackStatus",
@@ -94,7 +94,8 @@ def switch_chargeback(chargeback: Chargeback, to: str, **columns: Any) -> bool:
     if not _switch(chargeback, CHARGEBACK_TRANSITIONS, to, **columns):
         return False
     event = {"type": "chargeback.changed", "id": chargeback.public_id, "status": to}
-    push(organisation_group(chargeback.payment.organisation_id), event)
+    for group in (organisation_group(chargeback.payment.organisation_id), STAFF_BILLING_GROUP):
+        push(group, event)
     return True
 
 

@@ -13,6 +13,7 @@ from django.db import transaction
 log = logging.getLogger(__name__)
 
 MARKET_GROUP = "market"
+STAFF_BILLING_GROUP = "staff.billing"
 
 
 def organisation_group(organisation_id: UUID) -> str:

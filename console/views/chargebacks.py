@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -21,6 +22,7 @@ from lib.errors import AppError
 from lib.rate import limit
 
 ROWS = 50
+LIVE_PATH = "/ws/staff/billing/"
 
 
 class EvidenceForm(forms.Form):
@@ -30,7 +32,7 @@ class EvidenceForm(forms.Form):
         label=gettext_lazy("What you want to add, in English"),
         max_length=evidence.LONGEST_STATEMENT,
         required=False,
-        widget=forms.Textarea(attrs={"rows": 4}),
+        widget=forms.Textarea(attrs={"rows": 4, "hx-preserve": "true"}),
     )
     shown = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
@@ -99,11 +101,17 @@ def _page(request: Request, row: Chargeback, form: EvidenceForm, *, status: int 
         "payment": row.payment,
         "form": form,
         "shown": evidence.digest(pack),
-        "fields": [(evidence.LABELS[name], name, text) for name, text in evidence.in_order(pack)],
+        "fields": _labelled(pack),
+        "sent_before": [(parse_datetime(sent["at"]), _labelled(sent["evidence"])) for sent in row.sent_before],
         "waits": row.status in chargebacks.WAITING and not row.evidence and row.accepted_at is None,
         "may_accept": row.status == chargebacks.S.NEEDS_RESPONSE,
     }
-    return render(request, "console/chargeback.html", context, status=status)
+    template = "console/_chargeback.html" if request.htmx else "console/chargeback.html"
+    return render(request, template, {**context, "live_path": LIVE_PATH}, status=status)
+
+
+def _labelled(pack: dict[str, str]) -> list[tuple[Any, str, str]]:
+    return [(evidence.LABELS[name], name, text) for name, text in evidence.in_order(pack)]
 
 
 def _answer(request: Request, row: Chargeback, act: Any) -> HttpResponse:

@@ -18,6 +18,8 @@ from billing import chargebacks, evidence, ledger, reconcile
 from billing.accounts import Kind, account_of, wallet_of
 from billing.lifecycle import ChargebackStatus
 from billing.models import Chargeback, Invoice, Payment
+from billing.payments.services import STRIPE
+from billing.payments.services import chargebacks as remote
 from billing.payments.services import stripe as adapter
 from lib.clock import now
 from lib.errors import Conflict, Invalid
@@ -137,6 +139,28 @@ def test_stripe_is_away_and_comes_back(staff: Person, row: Chargeback, stripe: s
     row.refresh_from_db()
     assert row.status == S.UNDER_REVIEW
     assert at_stripe(row)["evidence_details"]["submission_count"] == 1
+
+
+def test_the_bank_wants_to_hear_more(staff: Person, row: Chargeback) -> None:
+    """What was sent is not sent again by itself: it is shown, and staff write anew."""
+    first = remote(STRIPE).fetch_chargeback(row.service_ref)
+    pack = evidence.compile_pack(row, "They used it.")
+    chargebacks.submit(chargeback=row, evidence=pack, actor=staff.actor)
+    Chargeback.objects.update(warned_at=now())
+    row = chargebacks.learn(STRIPE, first)
+    assert (row.status, row.evidence, row.submitted_at, row.warned_at) == (S.NEEDS_RESPONSE.value, {}, None, None)
+    assert [sent["evidence"] for sent in row.sent_before] == [pack]
+    page = look(staff, row)
+    assert "The bank wants to hear more" in page.content.decode()
+    assert "They used it." in page.content.decode()
+    changed = send(staff, row, shown=shown(page), statement="And once more.")
+    assert send(staff, row, shown=shown(changed), statement="And once more.").status_code == 302
+    row.refresh_from_db()
+    assert "And once more." in row.evidence["uncategorized_text"]
+    assert "They used it." in look(staff, row).content.decode()
+    fragment = staff.client.get(f"/staff/chargebacks/{row.public_id}/", headers={"HX-Request": "true"})
+    assert "<html" not in fragment.content.decode()
+    assert 'data-live="/ws/staff/billing/"' in look(staff, row).content.decode()
 
 
 def test_a_lost_answer_sends_nothing_twice(staff: Person, row: Chargeback, stripe: str) -> None:

@@ -23,6 +23,7 @@ PUBLIC = {"ws/", "ws/gpu-availability/"}
 # Agents say who they are in their first frame.
 AGENTS = {"ws/nodes/"}
 OWN = {"ws/dashboard/", "ws/notifications/"}
+STAFF = {"ws/staff/billing/"}
 ROWS = {"ws/pods/<str:pod_id>/"}
 
 
@@ -51,7 +52,7 @@ async def closed_with(communicator: WebsocketCommunicator) -> tuple[str, int]:
 
 
 async def test_every_socket_stands_in_a_table() -> None:
-    listed = PUBLIC | AGENTS | OWN | ROWS
+    listed = PUBLIC | AGENTS | OWN | STAFF | ROWS
     found = {str(route.pattern) for route in routes}
     assert found - listed == set(), "new sockets: put each into the table where it belongs"
     assert listed - found == set(), "sockets that are no more"
@@ -59,7 +60,7 @@ async def test_every_socket_stands_in_a_table() -> None:
 
 @pytest.mark.parametrize("message", [{"token": "gbk_rubbish"}, {"token": "a.b.c"}, {"token": 1}, [], {}])
 async def test_nobody_hears_anything(message: Any, theirs: Theirs) -> None:
-    for address in sorted(OWN | ROWS):
+    for address in sorted(OWN | STAFF | ROWS):
         communicator = await open_socket(fill(address, theirs))
         await communicator.send_json_to(message)
         assert await closed_with(communicator) == ("unauthenticated", UNAUTHENTICATED), address
@@ -75,7 +76,7 @@ async def test_a_stranger_is_no_agent(theirs: Theirs) -> None:
 @pytest.mark.parametrize("how", ["session", "token"])
 async def test_an_outsider_hears_nothing_of_others(how: str, theirs: Theirs, outsider: Person) -> None:
     token = await sync_to_async(lambda: outsider.access_token)()
-    for address in sorted(ROWS):
+    for address in sorted(STAFF | ROWS):
         communicator = await open_socket(fill(address, theirs), outsider.user if how == "session" else None)
         if how == "token":
             await communicator.send_json_to({"token": token})
