@@ -11,6 +11,8 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import formats
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -40,9 +42,9 @@ def add(request: Request, kind: str) -> HttpResponse:
 
     def act() -> str:
         made = _adders(request, organisation)[kind](form.cleaned_data)
-        return _("%(method)s is saved. It can be paid to from %(at)s UTC.") % {
+        return _("%(method)s is saved. It can be paid to from %(at)s.") % {
             "method": made,
-            "at": f"{made.payable_from:%Y-%m-%d %H:%M}",
+            "at": formats.date_format(localtime(made.payable_from), "SHORT_DATETIME_FORMAT"),
         }
 
     return earnings.answer(request, organisation, form, act, **{f"{kind}_form": form})

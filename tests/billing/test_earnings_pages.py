@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import formats, translation
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from billing import wallet
 from billing.models import BankFile, PayeeProfile, Payout, PayoutMethod
 from billing.payouts import payees
@@ -97,6 +100,33 @@ def test_a_wrong_amount_stands_beside_the_field(owner: Person, organisation: Org
     answer = owner.client.post(PAGE + "move/", {"amount": "nine", "token": uuid4().hex})
     assert answer.context["move_form"].errors["amount"]
     assert owner.client.post(PAGE + "methods/cheque/", {}).status_code == 404
+
+
+def test_below_the_smallest_payout_the_button_says_why(owner: Person, organisation: Organisation) -> None:
+    can_be_paid(owner)
+    earn(organisation, "11")
+    page = shown(owner.client.get(PAGE))
+    assert "$9.35 can be paid out now: payouts begin at $10.00." in page
+    assert 'disabled aria-describedby="too-little"' in page
+    earn(organisation, "1")
+    page = shown(owner.client.get(PAGE))
+    assert "payouts begin at" not in page
+    assert "too-little" not in page
+
+
+def test_times_are_as_the_owner_reads_them(owner: Person, organisation: Organisation, settings: Any) -> None:
+    """In their language and their zone, which is named nowhere."""
+    earn(organisation)
+    settings.PAYOUT_METHOD_DELAY = timedelta(days=1)
+    User.objects.filter(pk=owner.user.pk).update(time_zone="America/Guayaquil", locale="es")
+    answer = owner.client.post(PAGE + "methods/paypal/", {"email": "a@andes.example"}, follow=True)
+    method = PayoutMethod.objects.get()
+    PayoutMethod.objects.update(payable_from=datetime(2099, 11, 23, 2, 10, tzinfo=UTC))
+    with translation.override("es"):
+        there = formats.date_format(method.payable_from.astimezone(ZoneInfo("America/Guayaquil")), "j b Y, H:i")
+    assert there in shown(answer)
+    assert "22 nov 2099, 21:10" in shown(owner.client.get(PAGE))
+    assert "UTC</div>" not in shown(owner.client.get(PAGE))
 
 
 def test_into_the_wallet(owner: Person, organisation: Organisation) -> None:
