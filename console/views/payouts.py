@@ -19,7 +19,7 @@ from accounts.models import Organisation
 from accounts.requests import Request
 from billing.models import BankFile, PayeeProfile, Payout
 from billing.payouts import bank, deciding, methods, payees, sending, unclear
-from console.access import require_staff
+from console.access import get_row, require_staff
 from lib.clock import now
 from lib.errors import AppError, NotFound
 from lib.ids import decode_id
@@ -68,9 +68,9 @@ def act_on_payout(request: Request, payout_id: str, act: str) -> HttpResponse:
     actor = require_staff(request.actor, "billing", change=True)
     limit(request, "payouts.act", per_minute=60)
     person = require_person(request.actor)
-    found = Payout.objects.filter(pk=decode_id("pyo", payout_id)).select_related("organisation", "method").first()
-    if found is None or act not in ACTS:
-        raise NotFound(_("There is no such payout."))
+    found = get_row(Payout.objects.select_related("organisation", "method"), "pyo", payout_id)
+    if act not in ACTS:
+        raise NotFound(_("This does not exist."))
 
     def do() -> str:
         payout = ACTS[act](found, request.POST, person=person, actor=actor)
@@ -85,9 +85,7 @@ def act_on_payee(request: Request, organisation_id: str, act: str) -> HttpRespon
     actor = require_staff(request.actor, "billing", change=True)
     limit(request, "payouts.act", per_minute=60)
     person = require_person(request.actor)
-    found = Organisation.objects.filter(pk=decode_id("org", organisation_id)).first()
-    if found is None:
-        raise NotFound(_("There is no such payee."))
+    found = get_row(Organisation.objects.all(), "org", organisation_id)
     profile = payees.profile_of(found)
     shown, reason = request.POST.get("shown", ""), request.POST.get("reason", "")
     acts: dict[str, Callable[[], None]] = {
@@ -97,7 +95,7 @@ def act_on_payee(request: Request, organisation_id: str, act: str) -> HttpRespon
         "let-go": lambda: payees.let_go(found, person=person, actor=actor),
     }
     if act not in acts:
-        raise NotFound(_("There is no such payee."))
+        raise NotFound(_("This does not exist."))
 
     def do() -> str:
         acts[act]()
@@ -124,7 +122,7 @@ def download_bank_file(request: Request, file_id: str) -> HttpResponse:
     """It holds account numbers: only for who may change billing."""
     actor = require_staff(request.actor, "billing", change=True)
     limit(request, "payouts.bank_file", per_minute=6)
-    found = _find_file(file_id)
+    found = get_row(BankFile.objects.all(), "bkf", file_id)
     headers = {"Content-Disposition": f'attachment; filename="{found.public_id}.xml"', "Cache-Control": "no-store"}
     return HttpResponse(bank.read(found, actor=actor), content_type="application/xml", headers=headers)
 
@@ -133,7 +131,7 @@ def download_bank_file(request: Request, file_id: str) -> HttpResponse:
 def mark_bank_file_paid(request: Request, file_id: str) -> HttpResponse:
     actor = require_staff(request.actor, "billing", change=True)
     limit(request, "payouts.bank_file", per_minute=6)
-    person, found = require_person(request.actor), _find_file(file_id)
+    person, found = require_person(request.actor), get_row(BankFile.objects.all(), "bkf", file_id)
 
     def do() -> str:
         marked = bank.mark_file_paid(found, person=person, actor=actor)
@@ -141,13 +139,6 @@ def mark_bank_file_paid(request: Request, file_id: str) -> HttpResponse:
         return text % {"n": marked}
 
     return _try(request, do)
-
-
-def _find_file(file_id: str) -> BankFile:
-    found = BankFile.objects.filter(pk=decode_id("bkf", file_id)).first()
-    if found is None:
-        raise NotFound(_("There is no such file."))
-    return found
 
 
 def _ids(wanted: str) -> list[Any]:
