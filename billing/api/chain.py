@@ -13,7 +13,7 @@ from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
-from billing.chain import faucet, links, nodes, withdrawals
+from billing.chain import deposits, faucet, links, nodes, withdrawals
 from billing.chain.networks import NETWORKS, Network, configured, network_of
 from billing.models import Deposit, LinkedWallet, Withdrawal
 from billing.payouts import unlinking
@@ -208,7 +208,7 @@ def unlink_wallet(request: Request, wallet_id: str) -> Status[None]:
 def list_deposits(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """USDC that came from linked wallets, newest first: `seen`, `confirmed`, then `credited` when its block is final."""
     organisation = access.organisation_to_see(request.actor)
-    return page_of(Deposit.objects.filter(organisation=organisation), limit=limit, cursor=cursor, show=show_deposit)
+    return page_of(deposits.deposits_of(organisation), limit=limit, cursor=cursor, show=show_deposit)
 
 
 @router.post("wallets/withdraw", response={201: WithdrawalOut})
@@ -231,8 +231,7 @@ def withdraw(request: Request, body: WithdrawIn) -> tuple[int, dict[str, Any]]:
 @router.get("wallets/withdrawals", response=WithdrawalPage)
 def list_withdrawals(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     organisation = access.organisation_to_see(request.actor)
-    rows = Withdrawal.objects.filter(organisation=organisation)
-    return page_of(rows, limit=limit, cursor=cursor, show=show_withdrawal)
+    return page_of(withdrawals.withdrawals_of(organisation), limit=limit, cursor=cursor, show=show_withdrawal)
 
 
 @router.get("wallets/withdrawals/{withdrawal_id}", response=WithdrawalOut)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpResponse
 from ninja import Router, Schema, Status
 from ninja.files import UploadedFile
@@ -18,7 +17,7 @@ from accounts.idempotency import idempotent, key_of
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access
-from billing.disputes import claims, evidence, opening
+from billing.disputes import claims, evidence, opening, reading
 from billing.models import Dispute, DisputeEvidence
 from lib.lists import page_of
 from lib.money import money_json
@@ -141,7 +140,7 @@ def show_evidence(row: DisputeEvidence, dispute: Dispute) -> dict[str, Any]:
 def list_disputes(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Disputes of the organisation, as renter or as owner, newest first."""
     organisation = access.organisation_to_see(request.actor)
-    rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).prefetch_related(*SHOWN)
+    rows = reading.disputes_of(organisation).prefetch_related(*SHOWN)
 
     def show(row: Dispute) -> dict[str, Any]:
         return show_dispute(row, "renter" if row.renter_id == organisation.pk else "owner")

@@ -191,7 +191,7 @@ def show_payee(profile: PayeeProfile) -> dict[str, Any]:
 @router.get("payouts/", response=PayoutPage)
 def list_payouts(request: Request, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
     """Newest first: `new`, `sent` or `exported`, then `paid`, `failed` or `returned`."""
-    rows = Payout.objects.filter(organisation=access.organisation_to_see(request.actor)).select_related("method")
+    rows = requesting.payouts_of(access.organisation_to_see(request.actor))
     return page_of(rows, limit=limit, cursor=cursor, show=show_payout)
 
 

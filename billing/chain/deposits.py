@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit
@@ -35,6 +36,11 @@ RESCAN = 64  # blocks that are read again each time
 WATCH = 256  # blocks after which a credited deposit is no longer looked at
 MOST_BLOCKS = 10_000  # in one scan, after a pause
 OPEN = (DepositStatus.SEEN, DepositStatus.CONFIRMED)
+
+
+def deposits_of(organisation: Organisation) -> QuerySet[Deposit]:
+    """The newest first."""
+    return Deposit.objects.filter(organisation=organisation).order_by("-pk")
 
 
 def scan(chain: str) -> None:

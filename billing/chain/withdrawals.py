@@ -38,6 +38,11 @@ APPROVAL_ABOVE = Decimal(2_500)  # in a day without staff; they look at what goe
 NOT_PAID = (WithdrawalStatus.CANCELLED, WithdrawalStatus.FAILED)
 
 
+def withdrawals_of(organisation: Organisation) -> QuerySet[Withdrawal]:
+    """The newest first."""
+    return Withdrawal.objects.filter(organisation=organisation).order_by("-pk")
+
+
 def request_withdrawal(
     *, organisation: Organisation, network: Network, address: str, amount: Decimal | str, actor: Actor, key: str
 ) -> Withdrawal:

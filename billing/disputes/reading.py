@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_stubs_ext import StrOrPromise
 
@@ -47,6 +47,11 @@ COLUMNS: dict[str, StrOrPromise] = {
     "to_epoch": _("To run"),
     "until": _("Until"),
 }
+
+
+def disputes_of(organisation: Organisation) -> QuerySet[Dispute]:
+    """As renter or as owner, the newest first."""
+    return Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).order_by("-pk")
 
 
 def about(dispute: Dispute, side: Organisation | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts import actor as actors
@@ -37,6 +37,11 @@ PAY_DAY, PAY_HOUR = 0, 6  # Monday, UTC
 WINDOW = timedelta(hours=24)  # in which a week's payouts are begun, should nobody be at work at six
 NOT_PAID = (PayoutStatus.FAILED, PayoutStatus.CANCELLED)
 MOVE_SOURCE = "earnings_to_wallet"
+
+
+def payouts_of(organisation: Organisation) -> QuerySet[Payout]:
+    """The newest first."""
+    return Payout.objects.filter(organisation=organisation).select_related("method").order_by("-pk")
 
 
 def request_payout(

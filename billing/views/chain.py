@@ -19,11 +19,11 @@ from accounts.models import Organisation
 from accounts.requests import Request
 from accounts.roles import Permission
 from billing import access, wallet
+from billing.chain import deposits as chain_deposits
 from billing.chain import faucet as chain_faucet
 from billing.chain import links, nodes, withdrawals
 from billing.chain.networks import NETWORKS, Network, configured, network_of
 from billing.forms.chain import ChainForm, LinkForm, WithdrawForm
-from billing.models import Deposit, Withdrawal
 from billing.payouts import unlinking
 from lib.errors import AppError
 from lib.rate import limit
@@ -184,8 +184,8 @@ def _for_wallet(network: Network) -> dict[str, str]:
 
 def _rows(organisation: Organisation) -> dict[str, Any]:
     """What changes while one looks."""
-    deposits = list(Deposit.objects.filter(organisation=organisation).order_by("-pk")[:ROWS])
-    paid_out = list(Withdrawal.objects.filter(organisation=organisation).order_by("-pk")[:ROWS])
+    deposits = list(chain_deposits.deposits_of(organisation)[:ROWS])
+    paid_out = list(withdrawals.withdrawals_of(organisation)[:ROWS])
     return {
         "balance": wallet.balance(organisation, "USDC"),
         "deposits": [(row, NETWORKS[row.chain], NETWORKS[row.chain].transaction_url(row.tx_hash)) for row in deposits],

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -31,8 +30,7 @@ LIVE_PATH = "/ws/dashboard/"  # carries every event of the organisation, those o
 @require_GET
 def list_disputes(request: Request) -> HttpResponse:
     organisation = access.organisation_to_see(request.actor)
-    rows = Dispute.objects.filter(Q(renter=organisation) | Q(owner=organisation)).order_by("-pk")
-    page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
+    page = Paginator(reading.disputes_of(organisation), ROWS).get_page(request.GET.get("page"))
     context = {"rows": page, "organisation": organisation, "live_path": LIVE_PATH}
     return render(request, "billing/disputes.html", context)
 

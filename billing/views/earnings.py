@@ -22,7 +22,6 @@ from accounts.roles import Permission
 from billing import access, usage
 from billing.chain import links
 from billing.forms.payouts import PayeeForm, PayoutForm, SumForm, empty_forms
-from billing.models import Payout
 from billing.payouts import deciding, earnings, methods, payees, requesting, statements
 from lib.clock import now
 from lib.errors import AppError
@@ -151,7 +150,6 @@ def page(request: Request, organisation: Organisation, *, status: int = 200, **g
 def rows_of(organisation: Organisation) -> dict[str, Any]:
     """What changes while one looks."""
     profile = payees.profile_of(organisation)
-    rows = Payout.objects.filter(organisation=organisation).select_related("method").order_by("-pk")[:ROWS]
     return {
         "has_earned": earnings.has_earned(organisation),
         "earnings": earnings.earnings_of(organisation),
@@ -160,7 +158,7 @@ def rows_of(organisation: Organisation) -> dict[str, Any]:
         "pays_weekly": profile.pays_weekly,
         "is_held_up": bool(methods.missing_of(organisation)),
         "hold_back": earnings.HOLD_BACK.days,
-        "payouts": rows,
+        "payouts": requesting.payouts_of(organisation)[:ROWS],
         "now": now(),
     }
 
