@@ -47,6 +47,9 @@ def next_number() -> int:
 def describe(payment: Payment) -> str:
     """What was paid for, in one line."""
     if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
+        if payment.is_upgrade:
+            about = {"plan": payment.plan.name, "end": f"{payment.paid_until:%Y-%m-%d}"}
+            return _("Upgrade to GPUBroker %(plan)s until %(end)s") % about
         if payment.subscription is not None and payment.subscription.service and payment.paid_from:
             span = {"start": f"{payment.paid_from:%Y-%m-%d}", "end": f"{payment.paid_until:%Y-%m-%d}"}
             return _("GPUBroker %(plan)s, %(start)s to %(end)s") % {"plan": payment.plan.name, **span}

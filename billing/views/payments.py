@@ -24,7 +24,7 @@ from billing.models import Payment, Plan
 from billing.payments import checkout, declines
 from billing.payments.base import ServiceDown
 from billing.payments.services import NAMES
-from billing.receipts import receipt_of
+from billing.receipts import describe, receipt_of
 from lib.clock import now
 from lib.rate import limit
 
@@ -40,13 +40,14 @@ def home(request: Request) -> HttpResponse:
         return render(request, "billing/_balances.html", _balances(organisation))
     month = _month(request.GET.get("month", ""))
     page = Paginator(wallet.statement(organisation, month), ROWS).get_page(request.GET.get("page"))
+    newest = Payment.objects.filter(organisation=organisation).select_related("plan", "subscription").order_by("-pk")
     context = {
         **_balances(organisation),
         "rows": page,
         "month": month,
         "earlier": month - timedelta(days=1),
         "later": (month + timedelta(days=32)).replace(day=1) if month < _first_day(now()) else None,
-        "payments": Payment.objects.filter(organisation=organisation).select_related("plan").order_by("-pk")[:10],
+        "payments": [(payment, describe(payment)) for payment in newest[:10]],
         "live_path": LIVE_PATH,
     }
     return render(request, "billing/home.html", context)
