@@ -20,7 +20,7 @@ from billing.collected import plan_page, price_ref, running, sync
 from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_payment, switch_subscription
 from billing.models import Payment, PaymentMethod, Plan, Subscription
 from billing.payments import checkout, turns
-from billing.payments.base import Gone, NewSubscription, Preview, Refused
+from billing.payments.base import Gone, NewSubscription, Preview, PreviewLine, Refused
 from billing.payments.checkout import CURRENCY, Wanted, price_of
 from billing.payments.services import PAYPAL, STRIPE, prorating, renewals
 from billing.subscriptions import LIVE, end_at_once
@@ -40,6 +40,7 @@ REASONS = ("too_expensive", "missing_features", "unused", "switched_service", "l
 class Offer:
     """A change as it is shown before somebody agrees: what is taken now, and each month from `next_at` on."""
 
+    old: Plan
     plan: Plan
     at: datetime
     now: Preview
@@ -49,6 +50,20 @@ class Offer:
     @property
     def is_upgrade(self) -> bool:
         return self.now.amount > 0
+
+    @property
+    def lines(self) -> list[tuple[str, Decimal]]:
+        """What the sum now is made of, in the reader's language."""
+        return [(self._say(line), line.amount) for line in self.now.lines]
+
+    def _say(self, line: PreviewLine) -> str:
+        sentences = {
+            "unused": _("Unused: %(old)s from %(start)s to %(end)s"),
+            "rest": _("%(new)s from %(start)s to %(end)s"),
+            "other": _("Other charges or credits, from %(start)s to %(end)s"),
+        }
+        start, end = (formats.date_format(moment, "DATE_FORMAT") for moment in (line.start, line.end))
+        return sentences[line.kind] % {"old": self.old.name, "new": self.plan.name, "start": start, "end": end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +218,12 @@ def offer(subscription: Subscription, plan: Plan, *, at: datetime | None = None)
         raise Conflict(_("The renewal of this month is being collected: change the plan after it."), code="renewing")
     nothing = Preview(Decimal(0), CURRENCY, ())
     if amount <= agreed[subscription.plan_id] or subscription.service != STRIPE:
-        return Offer(plan, at, nothing, amount, subscription.period_end)
+        return Offer(subscription.plan, plan, at, nothing, amount, subscription.period_end)
     if subscription.next_plan is not None:  # its price is at the service already, and would be taken for today's
         message = _("The change to %(plan)s waits for the next renewal: take it back first.")
         raise Conflict(message % {"plan": subscription.next_plan.name}, code="change_waiting")
     shown = prorating(subscription.service).preview(theirs, price_ref(subscription, plan, amount), at=at)
-    return Offer(plan, at, shown, amount, subscription.period_end)
+    return Offer(subscription.plan, plan, at, shown, amount, subscription.period_end)
 
 
 def change(

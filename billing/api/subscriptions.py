@@ -152,7 +152,7 @@ def preview(request: Request, body: PlanIn) -> dict[str, Any]:
         "plan": offer.plan.pk,
         "at": offer.at,
         "amount": money_json(offer.now.amount, offer.now.currency),
-        "lines": [{"text": text, "amount": money_json(amount, "USD")} for text, amount in offer.now.lines],
+        "lines": [{"text": text, "amount": money_json(amount, "USD")} for text, amount in offer.lines],
         "next_amount": money_json(offer.next_amount, "USD"),
         "next_at": offer.next_at,
     }

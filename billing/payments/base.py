@@ -208,12 +208,22 @@ class RemoteInvoice:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewLine:
+    """`unused`: what is left of the month at the price of before, which comes back; `rest`: the same at the new one."""
+
+    kind: Literal["unused", "rest", "other"]
+    amount: Decimal
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change costs at once, line by line: the rest of the month that comes back, and that is asked for."""
+    """What a change costs at once, line by line."""
 
     amount: Decimal
     currency: str
-    lines: tuple[tuple[str, Decimal], ...]
+    lines: tuple[PreviewLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

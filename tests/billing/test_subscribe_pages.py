@@ -88,11 +88,14 @@ def test_by_page(owner: Person, stripe: str) -> None:
     assert "Next renewal" in page
     assert "Visa ···· 4242" in page
     offer = owner.client.get("/billing/plan/change/", {"plan": "team"}).content.decode()
-    assert "Unused time on GPUBroker Pro" in offer
+    assert re.search(r"<td>Unused: Pro from .+ to .+</td>", offer)
     fields = dict(re.findall(r'name="(plan|at|amount|next_amount|token)" value="([^"]+)"', offer))
     agreed = owner.client.post("/billing/plan/change/", fields)
     assert "/billing/return/" in agreed["Location"]
     assert plans.current_plan(card.organisation).slug == "team"
+    until = f"{Subscription.objects.get().period_end:%Y-%m-%d}"
+    for place in ("/billing/", owner.client.get(agreed["Location"])["Location"]):
+        assert f"Upgrade to GPUBroker Team until {until}" in owner.client.get(place).content.decode()
     again = owner.client.post("/billing/plan/change/", fields)  # sent twice
     assert again["Location"] == agreed["Location"]
     wrong = owner.client.post("/billing/plan/cancel/", {"reason": "", "comment": ""})
@@ -101,6 +104,16 @@ def test_by_page(owner: Person, stripe: str) -> None:
     assert "Keep the plan after all" in owner.client.get("/billing/plan/").content.decode()
     owner.client.post("/billing/plan/resume/")
     assert not Subscription.objects.get().cancel_at_period_end
+
+
+def test_an_offer_is_in_the_readers_language(owner: Person, stripe: str) -> None:
+    subscribe(owner)
+    owner.user.locale = "es"
+    owner.user.save()
+    offer = owner.client.get("/billing/plan/change/", {"plan": "team"}).content.decode()
+    assert re.search(r"<td>Sin usar: Pro del .+ al .+</td>", offer)
+    assert re.search(r"<td>Team del .+ al .+</td>", offer)
+    assert "time on" not in offer  # Stripe's own words
 
 
 def test_who_unticks_renew_after_a_failure_pays_one_month(owner: Person, stripe: str) -> None:

@@ -97,7 +97,7 @@ class Year:
         """Half of the 31 days are left: 299/2 − 49/2 = 149.50 − 24.50."""
         with self.clock.at(day(3, 31, 0)):
             offer = renewals.offer(Subscription.objects.get(pk=self.row.pk), plans.find_plan("team"))
-            assert [amount for _text, amount in offer.now.lines] == [Decimal("-24.50"), Decimal("149.50")]
+            assert [amount for _text, amount in offer.lines] == [Decimal("-24.50"), Decimal("149.50")]
             assert (offer.now.amount, offer.next_amount) == (Decimal("125.00"), Decimal(299))
             upgrade = change(self.person, self.row, "team")
             assert upgrade is not None

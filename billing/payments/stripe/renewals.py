@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import stripe
 
@@ -17,6 +17,7 @@ from billing.payments.base import (
     InvoiceState,
     NewSubscription,
     Preview,
+    PreviewLine,
     Refused,
     RemoteInvoice,
     RemoteSubscription,
@@ -96,7 +97,7 @@ class StripeRenewals:
             "proration_date": int(at.timestamp()),
         }
         body: Any = {"subscription": subscription.ref, "subscription_details": details}
-        return understand(lambda: _read_preview(plain(self._api.invoices.create_preview(body))))
+        return understand(lambda: _read_preview(plain(self._api.invoices.create_preview(body)), price_ref))
 
     def change_now(
         self, subscription: RemoteSubscription, price_ref: str, *, at: datetime, reference: str, request_id: str
@@ -179,9 +180,18 @@ def _read_invoice(body: Body) -> RemoteInvoice:
     )
 
 
-def _read_preview(body: Body) -> Preview:
-    lines = [(str(line["description"] or ""), dollars(line["amount"])) for line in body["lines"]["data"]]
+def _read_preview(body: Body, price_ref: str) -> Preview:
+    lines = [_read_line(line, price_ref) for line in body["lines"]["data"]]
     return Preview(dollars(body["amount_due"]), str(body["currency"]).upper(), tuple(lines))
+
+
+def _read_line(body: Body, price_ref: str) -> PreviewLine:
+    amount, parent = dollars(body["amount"]), body["parent"] or {}
+    kind: Literal["unused", "rest", "other"] = "other"
+    if (parent.get(parent.get("type")) or {}).get("proration"):
+        price = ((body["pricing"] or {}).get("price_details") or {}).get("price")
+        kind = "rest" if price == price_ref else "unused" if amount < 0 else "other"
+    return PreviewLine(kind, amount, _moment(body["period"]["start"]), _moment(body["period"]["end"]))
 
 
 def _intent_of(invoice: Body) -> str:
