@@ -107,7 +107,6 @@ def _go_on(subscription: Subscription, invoice: RemoteInvoice) -> None:
     key = f"card-{card.pk.hex}" if another and card is not None else f"retry-{tries + 1}"
     payable = card is not None or not services.renewals(subscription.service).by_card
     if payable and _paid(subscription, invoice, card.ref if card else "", key):
-        _tell(subscription, "payment_recovered", _("The renewal of your plan is paid"))
         return
     Subscription.objects.filter(pk=subscription.pk).update(method=card)
     if due:

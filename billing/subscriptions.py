@@ -12,12 +12,16 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from accounts.roles import Permission
 from billing.lifecycle import PaymentStatus, SubscriptionStatus, switch_subscription
 from billing.models import Payment, Plan, Subscription
 from lib.clock import now
 from lib.leases import hint
+from notifications.news import tell
 
 log = logging.getLogger(__name__)
 LIVE = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
@@ -74,10 +78,28 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
         columns |= {"period_start": payment.paid_from, "period_end": payment.paid_until}
     if subscription.next_plan_id == payment.plan_id:
         columns |= {"next_plan": None, "next_price_per_month": None}
-    if subscription.status == SubscriptionStatus.ACTIVE:
+    before = subscription.status
+    if before == SubscriptionStatus.ACTIVE:
         Subscription.objects.filter(pk=subscription.pk).update(**columns)
     else:
         switch_subscription(subscription, SubscriptionStatus.ACTIVE, past_due_since=None, retries=0, **columns)
+    if before == SubscriptionStatus.PAST_DUE:
+        _tell_recovered(payment)
+
+
+def _tell_recovered(payment: Payment) -> None:
+    """Whoever has collected it: a try of ours, or the service by itself."""
+    assert payment.plan is not None
+    tell(
+        payment.organisation,
+        permission=Permission.SEE_BILLING,
+        kind="subscription.payment_recovered",
+        title=_("The renewal of your plan is paid"),
+        body=payment.plan.name,
+        page=reverse("billing:plan"),
+        mail="billing/mail/payment_recovered",
+        context={"plan": payment.plan.name},
+    )
 
 
 def call_off_waiting(payment: Payment) -> None:

@@ -201,4 +201,4 @@ def send_key(enrolment: Enrolment) -> None:
     )
     enrolment.refresh_from_db()
     context = {"enrolment": enrolment, "key": key, "url": f"{settings.PUBLIC_URL}/activate/", "days": KEY_LIFE.days}
-    transaction.on_commit(lambda: send(enrolment.user.email, "enrollment/mail/activation", context))
+    send(enrolment.user.email, "enrollment/mail/activation", context)

@@ -21,6 +21,7 @@ from billing.models import (
     WithdrawalAttempt,
 )
 from billing.states import ChargebackStatus, PaymentStatus, RefundStatus
+from notifications.models import Mail, Notification
 
 EXTERNAL_IDS: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (Payment, ("service", "order_ref")),
@@ -43,6 +44,7 @@ def problems() -> list[str]:
         *_below_their_limit(),
         *_gaps(),
         *_papers(),
+        *_told_twice(),
         *(f"{event} was not worked on" for event in WebhookEvent.objects.filter(processed_at=None)),
     ]
 
@@ -91,3 +93,9 @@ def _papers() -> list[str]:
     issued = Counter(Invoice.objects.values_list("kind", flat=True))
     wanted = {"invoice": paid, "credit_note": returned}
     return [f"{issued[kind]} of {kind}, not {number}" for kind, number in wanted.items() if issued[kind] != number]
+
+
+def _told_twice() -> list[str]:
+    notices = Counter(Notification.objects.values_list("user", "kind", "title", "body", "url"))
+    mails = Counter(Mail.objects.values_list("to", "subject", "text"))
+    return [f"{what} was told {times} times" for what, times in [*notices.items(), *mails.items()] if times > 1]

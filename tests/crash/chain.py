@@ -25,6 +25,11 @@ def chain() -> Chain:
     return Chain(settings.CHAINS["sandbox"][0], Path())
 
 
+def fund_treasury() -> None:
+    """With USDC for one withdrawal, and what transactions cost."""
+    chain().fund(Wallet(account=nodes.signer()._account), "100")  # type: ignore[attr-defined]
+
+
 def usdc(facts: Facts) -> Decimal:
     return wallet.balance(organisation_of(facts), "USDC").available
 
@@ -63,7 +68,7 @@ class Withdraw(Flow):
         organisation = organisation_of(facts)
         fund(organisation, "200", "USDC")
         LinkedWallet.objects.create(organisation=organisation, address=to.address, linked_at=now() - timedelta(days=2))
-        chain().fund(Wallet(account=nodes.signer()._account), "100")  # type: ignore[attr-defined]
+        fund_treasury()
         return {**facts, "to": to.address}
 
     def act(self, facts: Facts) -> None:

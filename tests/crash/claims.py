@@ -1,10 +1,11 @@
-"""What is owed to others or taken back: payouts, disputes, referrals, chargebacks."""
+"""What is disputed, taken back or rewarded: disputes, chargebacks, referrals."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 from django.conf import settings
 
@@ -12,52 +13,18 @@ from accounts.models import Organisation, User
 from billing import chargebacks, lots, tasks, wallet
 from billing.accounts import Kind, account_of
 from billing.disputes import deciding, opening
-from billing.lifecycle import ChargebackStatus, DisputeStatus, PayoutStatus, ReferralStatus
-from billing.models import Chargeback, Dispute, Payment, Payout, Referral
+from billing.lifecycle import ChargebackStatus, DisputeStatus, ReferralStatus
+from billing.models import Chargeback, Dispute, Payment, Referral
 from billing.payments.services import STRIPE
-from billing.payouts import requesting, sending
+from billing.payments.services import stripe as adapter
 from lib.clock import now
 from tests.billing.disputing import dispute_it, earnings, rent
-from tests.billing.earning import HELD_BACK, can_be_paid, earn, later
 from tests.billing.referring import refer
 from tests.billing.taken_back import decide, dispute, pay_by_card, pay_plan_by_card
-from tests.crash.books import open_holds
-from tests.crash.flow import Facts, Flow, charges_of, customer, organisation_of, worker
-from tests.crash.payments import paypal
+from tests.crash.flow import Facts, Flow, charges_of, customer, organisation_of, told, worker
 from tests.people import make_user
 
 HOUR = timedelta(hours=1)
-
-
-class PayOut(Flow):
-    """Asked for, sent to PayPal, paid."""
-
-    name, peers, is_asked_for = "payout by PayPal", ("paypal",), False
-
-    def prepare(self) -> Facts:
-        person, facts = customer()
-        earn(person.organisation, "100")
-        can_be_paid(person)
-        return facts
-
-    def act(self, facts: Facts) -> None:
-        with later():
-            payout = requesting.request_payout(
-                organisation=organisation_of(facts), amount="50", method=None, actor=worker(), key=facts["key"]
-            )
-            sending.bring_up(payout.pk)
-            sending.bring_up(payout.pk)
-
-    def work(self, facts: Facts) -> None:
-        with later(HELD_BACK + HOUR):
-            tasks.reconcile_payouts()
-
-    def check(self, facts: Facts) -> None:
-        payout = Payout.objects.get(organisation=facts["organisation"])
-        assert (payout.status, open_holds(payout.organisation)) == (PayoutStatus.PAID, 0)
-        assert earnings(payout.organisation) == (35, 0)
-        items = paypal().ask(f"v1/payments/payouts/{payout.service_ref}")["items"]
-        assert [item["payout_item"]["amount"]["value"] for item in items] == ["50.00"]
 
 
 class Decide(Flow):
@@ -116,10 +83,13 @@ class Reward(Flow):
             assert wallet.balance(side, lots.CURRENCY).available == settings.REFERRAL_CREDITS
 
 
-class TakenBack(Flow):
-    """A payer's bank takes a top-up back; we send evidence; the bank gives it back."""
+class SomeChargeback(Flow):
+    """A payer's bank takes a top-up back, and decides."""
 
-    name, peers = "chargeback won", ("stripe",)
+    peers = ("stripe",)
+    decision: ClassVar[str]
+    returned: ClassVar[int]
+    evidence: ClassVar[dict[str, str]] = {}
 
     def prepare(self) -> Facts:
         person, facts = customer()
@@ -129,9 +99,10 @@ class TakenBack(Flow):
     def act(self, facts: Facts) -> None:
         chargebacks.hear(STRIPE, facts["ref"])
         row = Chargeback.objects.get(service_ref=facts["ref"])
-        chargebacks.submit(chargeback=row, evidence={"product_description": "GPU time"}, actor=worker())
+        if self.evidence:
+            chargebacks.submit(chargeback=row, evidence=self.evidence, actor=worker())
         with suppress(AssertionError):  # the bank has decided before
-            decide(settings.STRIPE_URL, facts["ref"], "won")
+            decide(settings.STRIPE_URL, facts["ref"], self.decision)
         chargebacks.bring_up(row.pk)
 
     def work(self, facts: Facts) -> None:
@@ -140,11 +111,25 @@ class TakenBack(Flow):
     def check(self, facts: Facts) -> None:
         organisation = organisation_of(facts)
         row = Chargeback.objects.get(payment__organisation=organisation)
-        assert row.status == ChargebackStatus.WON
-        assert [row.withdrawn, row.returned] == [25, 25]
-        assert wallet.balance(organisation, "USD").available == 25
+        assert row.status == self.decision
+        assert [row.withdrawn, row.returned] == [25, self.returned]
+        assert wallet.balance(organisation, "USD").available == self.returned
         assert owed(organisation) == 0
+        assert told(organisation) == ["chargeback.opened", "chargeback.decided"]
         assert len(charges_of(organisation)) == 1
+        details = adapter()._api.disputes.retrieve(row.service_ref).evidence_details
+        assert details.submission_count == bool(self.evidence)
+
+
+class Won(SomeChargeback):
+    """After we have sent evidence."""
+
+    name, decision, returned = "chargeback won", ChargebackStatus.WON, 25
+    evidence = {"product_description": "GPU time"}
+
+
+class Lost(SomeChargeback):
+    name, decision, returned = "chargeback lost", ChargebackStatus.LOST, 0
 
 
 def owed(organisation: Organisation) -> Decimal:
@@ -152,4 +137,4 @@ def owed(organisation: Organisation) -> Decimal:
     return account.debits_posted - account.credits_posted
 
 
-FLOWS: tuple[Flow, ...] = (PayOut(), Decide(), Reward(), TakenBack())
+FLOWS: tuple[Flow, ...] = (Decide(), Reward(), Won(), Lost())

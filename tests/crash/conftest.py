@@ -50,5 +50,7 @@ def platform(transactional_db: None) -> None:
     ):
         for shard in range(SHARDS):
             account_of(None, kind, currency, label=label, shard=shard)
-    for currency, label in (("USD", "paypal"), ("USD", "stripe"), ("USDC", "usdc:sandbox")):
+    for currency, label in (("USD", "paypal"), ("USD", "stripe"), ("USD", "bank"), ("USDC", "usdc:sandbox")):
         account_of(None, Kind.CLEARING, currency, label=label)
+    for currency in ("USD", "USDC"):
+        account_of(None, Kind.CONVERSION, currency)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 from unittest.mock import patch
@@ -27,13 +27,15 @@ IDS = re.compile(r"/(?!v\d/)[^/]*[0-9A-Z][^/]*")
 class Fuse:
     """Passes the points of one life one after the other, and ends it with SIGKILL at the point `kill_at`."""
 
-    def __init__(self, journal: int, kill_at: int | None) -> None:
+    def __init__(self, journal: int, kill_at: int | None, last_words: Callable[[], None]) -> None:
         self._journal = journal
         self._left = kill_at
+        self._last_words = last_words
 
     def reach(self, point: str) -> None:
         os.write(self._journal, f"{point}\n".encode())
         if self._left == 0:
+            self._last_words()
             die()
         if self._left is not None:
             self._left -= 1

@@ -12,6 +12,7 @@ from billing import payment_methods
 from billing.models import Payment, PaymentMethod
 from billing.payments.services import stripe
 from lib.ids import decode_id
+from notifications.models import Mail, Notification
 from tests.billing.stripe import GOOD, add_card
 from tests.people import Caller, Person, join, make_organisation
 
@@ -80,4 +81,15 @@ def worker() -> Actor:
 def charges_of(organisation: Organisation) -> list[Any]:
     """What Stripe has taken from their cards."""
     wanted: Any = {"customer": payment_methods.customer_of(organisation), "limit": 100}
-    return list(stripe()._api.charges.list(wanted).data)
+    return [charge for charge in stripe()._api.charges.list(wanted).data if charge.paid]
+
+
+def told(organisation: Organisation) -> list[str]:
+    """Of what its owner was told: each notice as often as there is one."""
+    return list(Notification.objects.filter(organisation=organisation).order_by("pk").values_list("kind", flat=True))
+
+
+def mailed(organisation: Organisation) -> list[str]:
+    """The subjects of what its owner was mailed."""
+    [owner] = organisation.members.all()
+    return list(Mail.objects.filter(to=owner.email).order_by("pk").values_list("subject", flat=True))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.crash import chain, claims, credits, payments, plans
+from tests.crash import chain, claims, credits, dunning, enrolments, payments, payouts, paypal_plans, plans
 from tests.crash.flow import Flow
 
-MODULES = (payments, plans, credits, claims, chain)
+MODULES = (payments, enrolments, plans, dunning, paypal_plans, credits, payouts, claims, chain)
 FLOWS: dict[str, Flow] = {flow.name: flow for module in MODULES for flow in module.FLOWS}

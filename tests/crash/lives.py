@@ -17,7 +17,7 @@ from django.db.models import F
 
 from accounts.models import IdempotencyKey
 from billing import tasks
-from billing.models import AutoTopUp, Payment, Refund, Subscription, WebhookEvent
+from billing.models import AutoTopUp, Payment, Payout, Refund, Subscription, WebhookEvent
 from tests.billing.invoicing import deliver_invoices
 from tests.crash.books import problems
 from tests.crash.flow import Facts, Flow
@@ -151,6 +151,7 @@ def _let_time_pass(facts: Facts) -> None:
         (Refund.objects.filter(payment__organisation=facts["organisation"]), ("created_at", "checked_at")),
         (Subscription.objects.filter(**theirs), ("created_at", "due_at", "lease_until")),
         (AutoTopUp.objects.filter(**theirs), ("tried_at",)),
+        (Payout.objects.filter(**theirs), ("checked_at",)),
         (WebhookEvent.objects.filter(processed_at=None), ("received_at",)),
     ):
         rows.update(**{column: F(column) - LATER for column in columns})
