@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import PurePosixPath
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -12,9 +15,12 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from billing.models import Invoice, InvoiceFile
+from lib.clock import now
 from lib.errors import AppError, Conflict
 
 log = logging.getLogger(__name__)
+FOLDER = "invoices"
+LEFT_FOR = timedelta(days=1)  # by then whoever has stored a file has written its row, or never will
 
 
 class FileDamaged(AppError):
@@ -42,7 +48,7 @@ def keep(invoice: Invoice, then: Callable[[bytes], int]) -> int:
 
     pdf = render_invoice(invoice)
     # The storage gives a new name when this one is taken, as by a process that died before it could write the row.
-    path = default_storage.save(f"invoices/{invoice.year}/{invoice.number}.pdf", ContentFile(pdf))
+    path = default_storage.save(f"{FOLDER}/{invoice.year}/{invoice.number}.pdf", ContentFile(pdf))
     try:
         with transaction.atomic():
             digest = hashlib.sha256(pdf).hexdigest()
@@ -69,6 +75,32 @@ def check() -> list[str]:
     """Files that are missing or changed, one line each. Nightly."""
     files = InvoiceFile.objects.select_related("invoice").order_by("pk")
     return [f"invoice {file.invoice.number}: {problem}" for file in files.iterator() if (problem := _look_at(file)[0])]
+
+
+def sweep() -> int:
+    """Remove files of processes that died before they wrote the row: another one was made since, which counts.
+
+    What is the only file of its invoice stays, whatever our rows say. Nightly. Returns how many were removed.
+    """
+    with suppress(FileNotFoundError):  # there is no invoice yet
+        return sum(_sweep(f"{FOLDER}/{year}") for year in default_storage.listdir(FOLDER)[0])
+    return 0
+
+
+def _sweep(folder: str) -> int:
+    named = set(InvoiceFile.objects.filter(path__startswith=f"{folder}/").values_list("path", flat=True))
+    numbers = {_number(path) for path in named}
+    paths = {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
+    left = [path for path in paths - named if _number(path) in numbers]
+    old = [path for path in left if default_storage.get_modified_time(path) < now() - LEFT_FOR]
+    for path in old:
+        default_storage.delete(path)
+    return len(old)
+
+
+def _number(path: str) -> str:
+    """Of the invoice: a storage gives the second file of one name `_` and a few letters more."""
+    return PurePosixPath(path).stem.partition("_")[0]
 
 
 def _look_at(file: InvoiceFile) -> tuple[str, bytes]:

@@ -128,10 +128,11 @@ def follow_chains() -> None:
 
 @shared_task
 def check_ledger() -> None:
-    """Nightly: releases what the minute's look back has missed, and reports what does not balance or is lost."""
+    """Nightly: releases what the minute's look back has missed, sweeps up files, reports what does not balance or is lost."""
     ledger.expire_holds(since=None, limit=10_000)
     for problem in [*chain.from_iterable(check_books().values()), *invoice_files.check()]:
         log.error("ledger: %s", problem)
+    invoice_files.sweep()
 
 
 @shared_task

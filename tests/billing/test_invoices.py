@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from billing.invoice_files import FileDamaged
 from billing.invoice_pdf import render_invoice
 from billing.models import Invoice, InvoiceFile, Payment
 from billing.payments import checkout
+from lib.clock import now
 from tests.billing.invoicing import deliver_invoices, pay, pay_plan, refund, start
 from tests.people import Person
 
@@ -216,6 +218,26 @@ def test_a_file_that_is_lost_or_changed_is_reported_and_not_replaced(owner: Pers
         assert [problem in line for line in invoice_files.check()] == [True]
         tasks.deliver_invoice(str(invoice.pk))
         default_storage.save(path, ContentFile(b"%PDF-1.4 another"))
+
+
+def test_files_that_a_dead_process_left_are_swept_up(owner: Person, paypal: str) -> None:
+    assert invoice_files.sweep() == 0
+    for _payment in range(3):
+        pay(owner)
+    made, made_again, only_stored = Invoice.objects.order_by("pk")
+
+    def store(invoice: Invoice) -> str:
+        return default_storage.save(f"invoices/{invoice.year}/{invoice.number}.pdf", ContentFile(b"%PDF"))
+
+    kept, left = store(only_stored), store(made_again)
+    for invoice in (made, made_again):
+        tasks.deliver_invoice(str(invoice.pk))
+    assert invoice_files.sweep() == 0, "a process may be about to write its row"
+    with freeze_time(now() + timedelta(days=2)):
+        tasks.check_ledger()
+    assert not default_storage.exists(left)
+    assert default_storage.exists(kept), "whatever our rows say, it may be the one that was issued"
+    assert invoice_files.check() == []
 
 
 @pytest.mark.django_db(transaction=True)
