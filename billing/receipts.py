@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
@@ -48,13 +49,18 @@ def describe(payment: Payment) -> str:
     """What was paid for, in one line."""
     if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
         if payment.is_upgrade:
-            about = {"plan": payment.plan.name, "end": f"{payment.paid_until:%Y-%m-%d}"}
+            about = {"plan": payment.plan.name, "end": _day(payment.paid_until)}
             return _("Upgrade to GPUBroker %(plan)s until %(end)s") % about
         if payment.subscription is not None and payment.subscription.service and payment.paid_from:
-            span = {"start": f"{payment.paid_from:%Y-%m-%d}", "end": f"{payment.paid_until:%Y-%m-%d}"}
+            span = {"start": _day(payment.paid_from), "end": _day(payment.paid_until)}
             return _("GPUBroker %(plan)s, %(start)s to %(end)s") % {"plan": payment.plan.name, **span}
         return _("GPUBroker %(plan)s, one month") % {"plan": payment.plan.name}
     return _("GPUBroker wallet top-up")
+
+
+def _day(moment: datetime | None) -> str:
+    """As the reader's language writes it."""
+    return date_format(moment, "SHORT_DATE_FORMAT") if moment else ""
 
 
 def receipt_of(payment: Payment) -> Receipt:

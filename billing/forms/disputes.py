@@ -12,6 +12,7 @@ from billing.disputes.deciding import LONGEST_NOTE
 from billing.disputes.opening import LONGEST_TEXT
 from billing.states import DisputeReason
 from lib.forms import read_number
+from lib.templatetags.numbers import money
 
 
 class TextForm(forms.Form):
@@ -45,7 +46,7 @@ class OpenForm(forms.Form):
         window = _("At most what you paid this owner for the pod in the last %(days)d days.")
         self.fields["amount"].help_text = window % {"days": WINDOW.days}
         field.choices = [
-            (claim.owner.public_id, f"{claim.owner.name} · {claim.paid.normalize():f} {claim.currency}")
+            (claim.owner.public_id, f"{claim.owner.name} · {money(claim.paid, claim.currency)}")
             for claim in subject.claims
         ]
 

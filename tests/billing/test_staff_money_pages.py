@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 
 from accounts.models import Organisation
 from billing import usage
-from billing.models import Payment, Refund, Withdrawal
+from billing.models import Chargeback, Payment, ReconciliationCase, Refund, Withdrawal
 from billing.payments import checkout
 from lib.clock import now
 from pods.models import Payer, Placement, Pod, Usage
@@ -297,3 +297,16 @@ def test_numbered_pages_keep_what_was_asked_for(finance: Person) -> None:
     page = read(finance, "customers/?q=many")
     assert 'href="?q=many&amp;page=2"' in page
     assert 'href="?q=many&amp;page=1"' in read(finance, "customers/?q=many&page=2")
+
+
+def test_reconciliation_and_chargebacks_are_in_words(finance: Person, payment: Payment) -> None:
+    ReconciliationCase.objects.create(source="paypal", kind="missing", subject="pay_1", ours="25 USD", theirs="nothing", seen_at=now())
+    page = read(finance, "reconciliation/")
+    assert "PayPal · unknown there · pay_1" in page
+    assert "Our own books" in page
+    Chargeback.objects.create(
+        payment=payment, service="stripe", service_ref="dp_1", amount=25, reason="fraudulent", opened_at=now()
+    )
+    page = read(finance, "chargebacks/")
+    assert "not paid by the cardholder" in page
+    assert "fraudulent" not in page

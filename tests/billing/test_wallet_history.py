@@ -154,3 +154,11 @@ def test_a_server_with_an_event_loop_sends_it_in_parts(owner: Person, funded: Or
         return b"".join([chunk async for chunk in answer.streaming_content]).decode()
 
     assert len(asyncio.run(fetch()).splitlines()) == 13
+
+
+def test_the_page_writes_days_in_words_and_leads_to_receipts(owner: Person, organisation: Organisation) -> None:
+    columns = {"source_type": "payment", "memo": "pay_1"}
+    ledger.post([leg(opening(), wallet_of(organisation, "USD"), "25", **columns)])
+    page = owner.client.get("/billing/history/").content.decode()
+    assert f"{now():%b %Y}, " in page
+    assert 'href="/billing/receipts/pay_1/"' in page
