@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from django.utils.formats import date_format
 
 from billing import dunning, plans, reconcile, renewals
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
@@ -93,7 +94,7 @@ def test_by_page(owner: Person, stripe: str) -> None:
     agreed = owner.client.post("/billing/plan/change/", fields)
     assert "/billing/return/" in agreed["Location"]
     assert plans.current_plan(card.organisation).slug == "team"
-    until = f"{Subscription.objects.get().period_end:%Y-%m-%d}"
+    until = date_format(Subscription.objects.get().period_end, "SHORT_DATE_FORMAT")
     for place in ("/billing/", owner.client.get(agreed["Location"])["Location"]):
         assert f"Upgrade to GPUBroker Team until {until}" in owner.client.get(place).content.decode()
     again = owner.client.post("/billing/plan/change/", fields)  # sent twice
@@ -343,3 +344,12 @@ def subscribe_now(person: Person) -> Subscription:
         idempotency_key=uuid4().hex,
     )
     return Subscription.objects.get()
+
+
+def test_a_month_that_runs_is_not_offered_to_be_renewed(owner: Person, stripe: str) -> None:
+    """The domain refuses that until the month is used up: the page says from when on it can be asked for."""
+    form = {"plan": "pro", "token": uuid4().hex, "pay_with": save_card(owner).public_id}
+    assert owner.client.post("/billing/plan/choose/", form).status_code == 302
+    page = owner.client.get("/billing/plan/").content.decode()
+    assert "You can let it renew by itself after" in page
+    assert page.count('name="renew"') == 1  # of Team
