@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from lib.errors import Invalid
 from lib.lists import MAX_LIMIT
 
 FIRST_HASH = "0" * 64
+_waiting: ContextVar[list[AuditEntry] | None] = ContextVar("entries of the open `at_the_end`", default=None)
 
 
 def record(
@@ -29,27 +32,53 @@ def record(
     action: str,
     obj: models.Model | None = None,
     data: Mapping[str, Any] | None = None,
-) -> AuditEntry:
-    """Append an entry in the caller's transaction. `action` is `noun.verb`; `data` holds texts, whole numbers, lists."""
-    plain = _plain(dict(data or {}))
-    with transaction.atomic():
-        _lock_chain(organisation_id)
-        last = AuditEntry.objects.filter(organisation_id=organisation_id).order_by("-sequence").first()
-        entry = AuditEntry(
-            organisation_id=organisation_id,
-            sequence=last.sequence + 1 if last else 1,
-            at=now(),
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            action=action,
-            object_type=obj._meta.model_name or "" if obj is not None else "",
-            object_id=str(getattr(obj, "public_id", obj.pk)) if obj is not None else "",
-            data=plain,
-            previous_hash=last.hash if last else FIRST_HASH,
-        )
-        entry.hash = hash_entry(entry)
-        entry.save(force_insert=True)
-    return entry
+) -> None:
+    """Append an entry in the caller's transaction. `action` is `noun.verb`; `data` holds texts, whole numbers, lists.
+
+    It locks the organisation's chain until the transaction ends. Accounts of the ledger are locked before, never after:
+    whoever posts again later does all of it inside `at_the_end`.
+    """
+    entry = AuditEntry(
+        organisation_id=organisation_id,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        action=action,
+        object_type=obj._meta.model_name or "" if obj is not None else "",
+        object_id=str(getattr(obj, "public_id", obj.pk)) if obj is not None else "",
+        data=_plain(dict(data or {})),
+    )
+    waiting = _waiting.get()
+    if waiting is None:
+        _append(entry)
+    else:
+        waiting.append(entry)
+
+
+@contextmanager
+def at_the_end() -> Iterator[None]:
+    """Append what is recorded in this block when it ends, in the same transaction; a block inside another ends with it."""
+    if _waiting.get() is not None:
+        yield
+        return
+    entries: list[AuditEntry] = []
+    token = _waiting.set(entries)
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+    for entry in sorted(entries, key=lambda entry: entry.organisation_id):  # chains of several in one order, too
+        _append(entry)
+
+
+@transaction.atomic
+def _append(entry: AuditEntry) -> None:
+    _lock_chain(entry.organisation_id)
+    last = AuditEntry.objects.filter(organisation_id=entry.organisation_id).order_by("-sequence").first()
+    entry.sequence = last.sequence + 1 if last else 1
+    entry.at = now()
+    entry.previous_hash = last.hash if last else FIRST_HASH
+    entry.hash = hash_entry(entry)
+    entry.save(force_insert=True)
 
 
 def hash_entry(entry: AuditEntry) -> str:

@@ -27,7 +27,7 @@ servers = Servers()
 os.environ.update(servers.environment())
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
-pytest_plugins = ["tests.people", "tests.crash.report"]
+pytest_plugins = ["tests.people", "tests.crash.report", "tests.lock_order"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BROWSER_FIXTURES = {"page", "context", "browser", "new_context"}
 NO_CHROMIUM = "Chromium is not installed (Debian, Ubuntu: apt-get install chromium)"

@@ -191,6 +191,7 @@ def make_default(method: PayoutMethod, *, actor: Actor) -> None:
 
 
 @transaction.atomic
+@audit.at_the_end()
 def remove(method: PayoutMethod, *, actor: Actor) -> None:
     """What waits to be paid to it is called off, what has left goes on; the next method takes its place."""
     require_person(actor)

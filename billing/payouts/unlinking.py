@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
 from billing.chain import links, withdrawals
@@ -16,6 +17,7 @@ from lib.errors import Conflict
 
 
 @transaction.atomic
+@audit.at_the_end()
 def unlink(wallet: LinkedWallet, *, actor: Actor) -> None:
     """Payout methods to it are removed with it. What waits to be paid there is called off; of what is sent, what no
     transaction is signed for is called off as well, and comes back when the payout is looked at.

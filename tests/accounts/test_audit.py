@@ -135,3 +135,21 @@ def test_who_reads_it(owner: Person, admin: Person, member: Person, organisation
     assert "thing.do" in owner.client.get("/settings/audit/").content.decode()
     assert member.client.get("/settings/audit/").status_code == 403
     assert owner.client.get("/settings/audit/?cursor=x").status_code == 422
+
+
+def test_entries_may_wait_for_the_end(organisation: Organisation) -> None:
+    @audit.at_the_end()
+    def break_off() -> None:
+        write(organisation)
+        raise LookupError
+
+    with audit.at_the_end():
+        write(organisation, 1)
+        with audit.at_the_end():
+            write(organisation, 2)
+        assert not AuditEntry.objects.exists()
+    with pytest.raises(LookupError):
+        break_off()
+    write(organisation, 1)
+    assert [entry.data["n"] for entry in AuditEntry.objects.order_by("sequence")] == [0, 0, 1, 0]
+    assert audit.verify_chain(organisation.pk) == []

@@ -177,10 +177,11 @@ def test_what_waits_for_a_removed_method_is_called_off(owner: Person, organisati
     """Its owner did not add it: nothing more goes there."""
     earn(organisation)
     method = can_be_paid(owner)
-    left, waits = sending.bring_up(ask(owner, "20").pk), ask(owner, "30")
+    left, *waiting = sending.bring_up(ask(owner, "20").pk), ask(owner, "20"), ask(owner, "10")
     methods.remove(method, actor=owner.actor)
-    waits.refresh_from_db()
-    assert (waits.status, waits.reason) == (PayoutStatus.CANCELLED, "method_removed")
+    for waits in waiting:
+        waits.refresh_from_db()
+        assert (waits.status, waits.reason) == (PayoutStatus.CANCELLED, "method_removed")
     assert sending.bring_up(left.pk).status == PayoutStatus.PAID
     assert available(owner) == 65
     with pytest.raises(Conflict) as refusal:
