@@ -56,7 +56,10 @@ def record(
 
 @contextmanager
 def at_the_end() -> Iterator[None]:
-    """Append what is recorded in this block when it ends, in the same transaction; a block inside another ends with it."""
+    """Append what is recorded in this block when it ends, in the same transaction; a block inside another ends with it.
+
+    A savepoint that is rolled back takes nothing back of it: what may be refused on the way records when it is through.
+    """
     if _waiting.get() is not None:
         yield
         return
