@@ -20,12 +20,15 @@ from lib.errors import Conflict
 def take(payment: Payment) -> bool:
     """Whether the money of an approved order may be asked for. At PayPal one is asked for at a time, and the others wait:
     it is `approved` until the service has answered."""
+    payment.refresh_from_db(from_queryset=Payment.objects.select_for_update(no_key=True))  # first, as who books it does
     Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
     if is_called_off(payment):
         return False
     # Of a card the customer's yes was the beginning, and the bank may still ask.
     if payment.method_id is not None or payment.status == PaymentStatus.APPROVED:
         return True
+    if payment.status not in {PaymentStatus.CREATED, PaymentStatus.CANCELLED}:
+        return False
     if payment.purpose == Payment.Purpose.PLAN and _others(payment).filter(status=PaymentStatus.APPROVED).exists():
         return False
     return switch_payment(payment, PaymentStatus.APPROVED)

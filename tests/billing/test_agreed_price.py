@@ -104,6 +104,7 @@ def test_a_price_that_was_agreed_to_for_later_holds(owner: Person, stripe: str) 
         assert (at_stripe(row), agreed(row)) == (("pro", 49), [49, 299])
         offers = [renewals.offer(row, plans.find_plan(slug)) for slug in ("team", "pro")]
         assert [offer.next_amount for offer in offers] == [299, 49]
+        assert (at_stripe(row), agreed(row)) == (("pro", 49), [49, 299])  # looking has changed nothing
     with clock.at(day(2, hour=16)):
         assert (paid(), agreed(row)) == ([299, 49], [49])
 

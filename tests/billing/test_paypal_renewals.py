@@ -17,7 +17,7 @@ from django.core import mail
 from billing import dunning, plans, reconcile, reconciliation, renewals
 from billing.collected import sync
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
-from billing.models import Invoice, Payment, Subscription, WebhookEvent
+from billing.models import Invoice, Payment, ReconciliationCase, Subscription, WebhookEvent
 from billing.payments import checkout
 from billing.payments.base import ServiceDown
 from billing.payments.paypal import webhook
@@ -225,6 +225,27 @@ def test_a_renewal_that_we_see_after_a_change_was_agreed_to(owner: Person, clock
         assert (row.plan_id, row.next_plan_id, paid()) == ("pro", "team", [49, 49])
     with clock.at(day(3, hour=14)):
         assert (plan_of(owner), paid()) == ("team", [49, 49, 299])
+
+
+def test_another_price_at_paypal_is_not_booked(
+    owner: Person, clock: PayPalClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The customer has agreed to it there, at a page that was not ours to show."""
+    with clock.at(day(1)):
+        row = begin(owner)
+        until, service_side = row.period_end, remote("paypal")
+        running = service_side.fetch_subscription(row.service_ref)
+        dearer = service_side.price("pro", "Pro", Decimal(59), "USD")
+        agree(service_side.change_next(running, dearer, return_url="https://gpubroker.example/"))
+    with clock.at(day(2, hour=14)):
+        row.refresh_from_db()
+        failed = Payment.objects.latest("pk")
+        assert (paid(), failed.status, failed.reason, row.period_end) == ([49], "failed", "mismatch", until)
+        assert f"payment {failed.public_id} failed: mismatch" in caplog.text
+        Payment.objects.update(created_at=day(2, 1))
+        assert reconciliation.run("paypal").differences == 1
+        case = ReconciliationCase.objects.get(subject=failed.public_id)
+        assert (case.kind, case.theirs) == ("not_booked", "59 USD")
 
 
 def test_refunds(owner: Person, staff: Person, clock: PayPalClock) -> None:
