@@ -40,6 +40,6 @@ class WithdrawForm(ChainForm):
     amount = forms.CharField(
         label=_("Amount, USDC"),
         max_length=20,
-        widget=forms.TextInput({**PLAIN, "inputmode": "decimal", "placeholder": "50.00"}),
+        widget=forms.TextInput({**PLAIN, "inputmode": "decimal", "placeholder": "50"}),
     )
     token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)

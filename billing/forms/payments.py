@@ -58,7 +58,7 @@ class TopUpForm(PayForm):
         label=_("Another amount, USD"),
         max_length=20,
         required=False,
-        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off", "placeholder": "75.00"}),
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off", "placeholder": "75"}),
     )
 
     def clean(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class SumForm(forms.Form):
         max_length=20,
         required=False,
         help_text=_("Empty: all that is available."),
-        widget=forms.TextInput({**PLAIN, "inputmode": "decimal", "placeholder": "50.00"}),
+        widget=forms.TextInput({**PLAIN, "inputmode": "decimal", "placeholder": "50"}),
     )
     token = forms.CharField(max_length=64, min_length=16, widget=forms.HiddenInput)
 

@@ -15,12 +15,12 @@ def _sum(label: Any, example: str) -> forms.CharField:
 
 class AutoTopUpForm(forms.Form):
     is_on = forms.BooleanField(label=_("Top up automatically with the default card"), required=False)
-    threshold = _sum(_("When the wallet has less than, USD"), "20.00")
-    amount = _sum(_("Pay in, USD"), "50.00")
+    threshold = _sum(_("When the wallet has less than, USD"), "20")
+    amount = _sum(_("Pay in, USD"), "50")
 
 
 class AlertForm(forms.Form):
-    below = _sum(_("Tell us below"), "10.00")
+    below = _sum(_("Tell me when it falls below"), "10")
     watches_runway = forms.BooleanField(
-        label=_("Tell us 24, 6 and 1 hour before it runs out at the present rate"), required=False
+        label=_("Tell me 24, 6 and 1 hours before it runs out at the present rate"), required=False
     )

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.formats import localize_input
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
@@ -20,6 +21,7 @@ from accounts.roles import Permission
 from lib.errors import AppError
 from pods import spend_limits
 
+CENT = Decimal("0.01")
 AMOUNT = {"inputmode": "decimal", "autocomplete": "off", "size": "8"}
 
 
@@ -83,4 +85,4 @@ def _row(standing: spend_limits.Standing, sent: LimitForm | None) -> dict[str, A
 
 
 def _plain(amount: Decimal | None) -> str:
-    return "" if amount is None else f"{amount:.2f}"
+    return "" if amount is None else localize_input(amount.quantize(CENT))

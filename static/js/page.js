@@ -30,6 +30,11 @@ function showPresentPlace() {
   if (here) row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.clientWidth) / 2;
 }
 
+// A form that was refused may stand far below the top of its page.
+function showWhatIsWrong() {
+  document.querySelector("[data-form-errors]")?.focus();
+}
+
 document.addEventListener("click", closeMenusOutside);
 document.addEventListener("keydown", closeMenuByKey);
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -39,6 +44,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 letToastsLeave(document);
 showPresentPlace();
+showWhatIsWrong();
 startTheme();
 startCopyButtons();
 startLive();

@@ -65,3 +65,18 @@ def test_pages_of_the_wallet(payment: Payment, owner: Person, live_server: Any, 
     sign_in(page, owner, live_server.url, settings)
     for name in ("", "history/", "alerts/"):
         check(page, f"{live_server.url}/billing/{name}")
+
+
+def test_who_was_refused_is_led_to_what_is_wrong(
+    payment: Payment, owner: Person, live_server: Any, page: Page, settings: Any
+) -> None:
+    """The focus is on what is wrong, and from there on the field: the form may stand far below the top of its page."""
+    sign_in(page, owner, live_server.url, settings)
+    page.goto(f"{live_server.url}/billing/top-up/")
+    page.get_by_label("Another amount").fill("abc")
+    page.get_by_role("button", name="Pay").click()
+    page.locator("[data-form-errors]:focus").wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.type("x")
+    assert page.get_by_label("Another amount").input_value() == "xabc"
