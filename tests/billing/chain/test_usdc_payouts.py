@@ -160,7 +160,7 @@ def test_unlinked_before_it_is_signed(payout: Payout, owner: Person, organisatio
     unlink(owner)
     failed = sending.bring_up(payout.pk)
     assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "wallet_unlinked")
-    assert (earnings_of(organisation).balance, wallet.balance(organisation, "USDC").available) == (85, 0)
+    assert [earnings_of(organisation).balance, wallet.balance(organisation, "USDC").available] == [85, 0]
 
 
 def test_unlinked_when_it_has_left(chain: Chain, payout: Payout, owner: Person, payer: Wallet) -> None:
