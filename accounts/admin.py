@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -26,6 +27,14 @@ admin.site.unregister(Group)
 
 
 class ReadOnlyAdmin(ModelAdmin):
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only by what is shown: by filters, what the page hides could be read letter by letter."""
+        column = lookup.split("__")[0]
+        filters = {name if isinstance(name, str) else name[0] for name in self.list_filter}
+        listed = {"pk", self.opts.pk.name, self.date_hierarchy, *self.list_display, *filters}
+        shown = listed | set(flatten_fieldsets(self.get_fieldsets(request)))
+        return column in shown and super().lookup_allowed(lookup, value, request)
+
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 

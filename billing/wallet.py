@@ -16,6 +16,7 @@ from accounts.models import Organisation
 from billing.accounts import WALLET_KIND
 from billing.models import Account, Transfer
 from billing.usage import HOLD_SOURCE, RESERVE
+from lib.clock import now
 
 CURRENCIES = ("USD", "CREDIT")  # what pods are paid with
 BALANCES = (*CURRENCIES, "USDC")  # what an organisation can have
@@ -63,13 +64,17 @@ def burn_per_hour(organisation: Organisation, currency: str) -> Decimal:
 
 
 def burns_of(organisations: Collection[UUID]) -> dict[Key, Decimal]:
-    """What running pods cost per hour now, in one query: each holds the cost of the next `usage.RESERVE`."""
+    """What running pods cost per hour now, in one query: each holds the cost of the next `usage.RESERVE`.
+
+    Holds stay for ever: those that have expired, as all old ones, are not looked at.
+    """
     settled = Transfer.objects.filter(pending=OuterRef("pk"))
     held = Transfer.objects.filter(
         ~Exists(settled),
         debit_account__in=Account.objects.filter(organisation__in=organisations, kind__in=set(WALLET_KIND.values())),
         state=Transfer.State.PENDING,
         source_type=HOLD_SOURCE,
+        expires_at__gt=now(),
     )
     sums = held.values_list("debit_account__organisation", "debit_account__currency").annotate(total=Sum("amount"))
     return {(owner, currency): total * (HOUR // RESERVE) for owner, currency, total in sums}

@@ -106,10 +106,12 @@ def add_bank(organisation: Organisation, *, holder: str, iban: str, bic: str, ac
     return _add(organisation, Kind.BANK, actor, display=f"{iban[:2]} ···· {iban[-4:]}", **columns)
 
 
+@transaction.atomic
 def add_usdc(organisation: Organisation, *, chain: str, wallet: LinkedWallet | None, actor: Actor) -> PayoutMethod:
     """To a wallet that the organisation has linked by its signature."""
     _require(Kind.USDC, actor)
     network = networks.network_of(chain)
+    organisation = _lock(organisation)  # before the look at the wallet: it may be unlinked just now
     if wallet is None or not links.wallets_of(organisation).filter(pk=wallet.pk).exists():
         message = _("Choose one of your linked wallets.")
         raise Invalid(message, fields={"wallet": [message]})

@@ -131,3 +131,10 @@ def test_who_works_for_a_customer_reads_that_one_as_their_group_may(
     working = actors.staff(person.user, organisation_id=owner.organisation.pk)
     assert access.permissions_of(working, owner.organisation.pk)
     assert not access.permissions_of(working, outsider.organisation.pk)
+
+
+def test_what_an_admin_page_hides_cannot_be_read_by_filters(staff: Person) -> None:
+    """Letter by letter: whether a mail's text begins so."""
+    assert staff.client.get("/admin/notifications/mail/?status=kept").status_code == 200
+    assert staff.client.get("/admin/notifications/mail/?text__startswith=a").status_code == 400
+    assert staff.client.get("/admin/accounts/apikey/?secret_hash__startswith=a").status_code == 400
