@@ -55,9 +55,14 @@ class TransactionsForm(DaysForm):
 class RefundForm(forms.Form):
     """`token` makes sending the form twice harmless."""
 
-    payment = forms.CharField(label=gettext_lazy("Payment"), max_length=40)
+    payment = forms.CharField(
+        label=gettext_lazy("Payment"),
+        max_length=40,
+        help_text=gettext_lazy("Its id, as it stands among the transactions: pay_…"),
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
     amount = forms.CharField(
-        label=gettext_lazy("Amount"),
+        label=gettext_lazy("Amount, USD"),
         max_length=20,
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )

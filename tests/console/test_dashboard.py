@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accounts.models import Organisation
 from pods.models import Pod
 from tests.people import Person
 
@@ -46,3 +47,12 @@ def test_staff_see_everything_and_customers_nothing(staff: Person, owner: Person
     for path in ("admin/dashboard", "admin/pods", "admin/customers", "admin/costs", "admin/billing"):
         assert owner.api("GET", path).status_code == 404
     assert owner.client.get("/staff/").status_code == 404
+
+
+def test_a_pod_that_waits_names_its_cards(owner: Person, organisation: Organisation) -> None:
+    Pod.objects.create(
+        organisation=organisation, name="train", mode="SANDBOX", payer="wallet", gpu_query="h100-sxm-80", gpu_count=8
+    )
+    page = owner.client.get("/pods/").content.decode()
+    assert "8 × H100 SXM" in page
+    assert "h100-sxm-80" not in page
