@@ -94,7 +94,9 @@ def test_by_page(owner: Person, stripe: str) -> None:
     agreed = owner.client.post("/billing/plan/change/", fields)
     assert "/billing/return/" in agreed["Location"]
     assert plans.current_plan(card.organisation).slug == "team"
-    until = date_format(Subscription.objects.get().period_end, "SHORT_DATE_FORMAT")
+    ends = Subscription.objects.get().period_end
+    assert ends is not None
+    until = date_format(ends, "SHORT_DATE_FORMAT")
     for place in ("/billing/", owner.client.get(agreed["Location"])["Location"]):
         assert f"Upgrade to GPUBroker Team until {until}" in owner.client.get(place).content.decode()
     again = owner.client.post("/billing/plan/change/", fields)  # sent twice
