@@ -300,7 +300,9 @@ def test_numbered_pages_keep_what_was_asked_for(finance: Person) -> None:
 
 
 def test_reconciliation_and_chargebacks_are_in_words(finance: Person, payment: Payment) -> None:
-    ReconciliationCase.objects.create(source="paypal", kind="missing", subject="pay_1", ours="25 USD", theirs="nothing", seen_at=now())
+    ReconciliationCase.objects.create(
+        source="paypal", kind="missing", subject="pay_1", ours="25 USD", theirs="nothing", seen_at=now()
+    )
     page = read(finance, "reconciliation/")
     assert "PayPal · unknown there · pay_1" in page
     assert "Our own books" in page
