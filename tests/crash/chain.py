@@ -26,8 +26,10 @@ def chain() -> Chain:
 
 
 def fund_treasury() -> None:
-    """With USDC for one withdrawal, and what transactions cost."""
-    chain().fund(Wallet(account=nodes.signer()._account), "100")  # type: ignore[attr-defined]
+    """With USDC for all runs of a flow, and what transactions cost. What comes in is watched, as deposits are, for a
+    while."""
+    chain().fund(Wallet(account=nodes.signer()._account), "10000")  # type: ignore[attr-defined]
+    chain().mine(FAR)
 
 
 def usdc(facts: Facts) -> Decimal:
@@ -63,12 +65,14 @@ class Withdraw(Flow):
 
     name, peers, is_asked_for = "USDC withdrawal", ("chain",), False
 
+    def set_up(self) -> None:
+        fund_treasury()
+
     def prepare(self) -> Facts:
         facts, to = customer()[1], Wallet()
         organisation = organisation_of(facts)
         fund(organisation, "200", "USDC")
         LinkedWallet.objects.create(organisation=organisation, address=to.address, linked_at=now() - timedelta(days=2))
-        fund_treasury()
         return {**facts, "to": to.address}
 
     def act(self, facts: Facts) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 if TYPE_CHECKING:
     from tests.crash.lives import Runner
@@ -21,36 +22,48 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.fixture
-def peers(peer: Callable[[str], Any]) -> Callable[[tuple[str, ...]], None]:
-    """`peers(("paypal",))`: those have started."""
+def peers(peer: Callable[[str], Any]) -> Iterator[Callable[[tuple[str, ...]], None]]:
+    """`peers(("paypal",))`: those have started, and are empty. Whoever comes after finds them at the wall's time."""
+    from billing.payments.services import service
+
+    urls: list[str] = []
 
     def start(slugs: tuple[str, ...]) -> None:
-        from billing.payments.services import service
-
         service.cache_clear()
-        for slug in slugs:
-            peer(slug)
+        started = [peer(slug) for slug in slugs]
+        urls.extend(one.url for one in started if one.slug != "chain")  # a chain only grows
+        empty()
 
-    return start
+    def empty() -> None:
+        for url in urls:
+            assert requests.post(f"{url}/sandbox/reset", timeout=10).ok
+
+    yield start
+    empty()
 
 
 @pytest.fixture
 def platform(transactional_db: None) -> None:
     """Plans, and our own accounts, each of which would else be made at its first use, at one point more."""
     from billing import seeds
-    from billing.accounts import SHARDS, Kind, account_of
+    from billing.accounts import SHARDS, Kind
+    from billing.models import Account
 
     seeds.seed()
-    for kind, currency, label in (
+    spread = (
         (Kind.REVENUE, "USD", ""),
         (Kind.REVENUE, "USD", "plans"),
         (Kind.REVENUE, "CREDIT", ""),
         (Kind.CREDIT_ISSUE, "CREDIT", ""),
         (Kind.PROVIDER_COST, "USD", "vast"),
-    ):
-        for shard in range(SHARDS):
-            account_of(None, kind, currency, label=label, shard=shard)
-    for currency, label in (("USD", "paypal"), ("USD", "stripe"), ("USD", "bank"), ("USDC", "usdc:sandbox")):
-        account_of(None, Kind.CLEARING, currency, label=label)
-    for currency in ("USD", "USDC"):
-        account_of(None, Kind.CONVERSION, currency)
+    )
+    whole = (
+        *((Kind.CLEARING, "USD", label) for label in ("paypal", "stripe", "bank")),
+        (Kind.CLEARING, "USDC", "usdc:sandbox"),
+        *((Kind.CONVERSION, currency, "") for currency in ("USD", "USDC")),
+    )
+    keys = [(*key, shard) for key in spread for shard in range(SHARDS)] + [(*key, 0) for key in whole]
+    Account.objects.bulk_create(
+        Account(kind=kind, currency=currency, label=label, shard=shard, no_overdraft=False)
+        for kind, currency, label, shard in keys
+    )

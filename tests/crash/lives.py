@@ -84,6 +84,7 @@ class Tally:
 def kill_everywhere(flow: Flow, runner: Runner) -> Tally:
     """One life for each point and one that is whole; once more where people may ask again before a worker looks."""
     runs = 0
+    flow.set_up()
     for order in ORDERS if flow.is_asked_for else ORDERS[:1]:
         died_at: list[str] = []
         while True:

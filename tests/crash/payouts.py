@@ -6,7 +6,6 @@ import re
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -119,8 +118,10 @@ class PayPalReturns(PayPalPayout):
 class StripePayout(SomePayout):
     name, peers = "payout by Stripe", ("stripe",)
 
+    def set_up(self) -> None:
+        order("5000")  # money of ours there, for all who are paid
+
     def add_method(self, person: Person) -> Facts:
-        fund_stripe()
         payee = new_payee()
         onboard(payee)
         can_be_paid(person, kind="stripe", destination=payee, display="Stripe")
@@ -128,12 +129,6 @@ class StripePayout(SomePayout):
 
     def at_payer(self, payout: Payout) -> list[Decimal]:
         return [Decimal(transfer.amount) / 100 for transfer in transfers(payout.public_id)]
-
-
-@cache
-def fund_stripe() -> None:
-    """With money of ours for all who are paid."""
-    order("5000")
 
 
 class BankPayout(SomePayout):
@@ -171,13 +166,15 @@ class UsdcPayout(SomePayout):
 
     name, peers = "payout in USDC", ("chain",)
 
+    def set_up(self) -> None:
+        fund_treasury()
+
     def add_method(self, person: Person) -> Facts:
         to = Wallet().address
         assert person.organisation is not None
         known_since = now() - timedelta(days=2)
         LinkedWallet.objects.create(organisation=person.organisation, address=to, linked_at=known_since)
         can_be_paid(person, kind="usdc", destination=f"sandbox:{to}", display=to)
-        fund_treasury()
         return {"to": to}
 
     def act(self, facts: Facts) -> None:
