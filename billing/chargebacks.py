@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 S = ChargebackStatus
 # The bank waits for us.
 WAITING = (S.WARNING_NEEDS_RESPONSE, S.NEEDS_RESPONSE)
+# Each may follow the other, so that by the states alone no answer to an old question is known.
+BACK_AND_FORTH = {S.NEEDS_RESPONSE, S.UNDER_REVIEW}
 CLOSED = (S.WARNING_CLOSED, S.WON, S.LOST)
 # Services that tell of disputes; what PayPal reverses comes as a refund that began there.
 TELLING = (STRIPE,)
@@ -157,7 +159,7 @@ def _ask(row: Chargeback) -> RemoteChargeback:
         return found
     if row.accepted_at is not None:
         return remote.accept_chargeback(row.service_ref, request_id=f"accept-{row.pk.hex}")
-    if row.evidence:
+    if row.evidence and row.submitted_at is None:
         said = [row.evidence, len(row.sent_before)]  # the same may be sent again when the bank wants to hear more
         digest = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
         return remote.send_evidence(row.service_ref, row.evidence, request_id=f"evidence-{row.pk.hex}-{digest}")
@@ -237,9 +239,14 @@ def _find_or_make(payment: Payment, remote: RemoteChargeback) -> tuple[Chargebac
 
 
 def _is_older(row: Chargeback, remote: RemoteChargeback) -> bool:
-    """An answer that another worker's newer one has overtaken."""
-    money = remote.withdrawn < row.withdrawn or remote.returned < row.returned
-    return money or (remote.state != row.status and remote.state not in CHARGEBACK_TRANSITIONS[row.status])
+    """An answer that another worker's newer one has overtaken, or may have."""
+    if remote.withdrawn < row.withdrawn or remote.returned < row.returned:
+        return True
+    if remote.state == row.status:
+        return False
+    if {remote.state, row.status} == BACK_AND_FORTH and row.checked_at is not None and remote.asked_at < row.checked_at:
+        return True  # the next look tells
+    return remote.state not in CHARGEBACK_TRANSITIONS[row.status]
 
 
 def _follow(row: Chargeback, payment: Payment, state: str) -> None:

@@ -129,6 +129,7 @@ class RemoteChargeback:
     currency: str
     opened_at: datetime
     due_at: datetime | None
+    asked_at: datetime  # before the question went out: what happened since, it may not say
     withdrawn: Decimal = Decimal(0)
     returned: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -147,7 +148,8 @@ def test_the_bank_wants_to_hear_more(staff: Person, row: Chargeback) -> None:
     pack = evidence.compile_pack(row, "They used it.")
     chargebacks.submit(chargeback=row, evidence=pack, actor=staff.actor)
     Chargeback.objects.update(warned_at=now())
-    row = chargebacks.learn(STRIPE, first)
+    assert chargebacks.learn(STRIPE, first).evidence == pack, "what was asked before it was sent says nothing of it"
+    row = chargebacks.learn(STRIPE, replace(first, asked_at=now()))
     assert (row.status, row.evidence, row.submitted_at, row.warned_at) == (S.NEEDS_RESPONSE.value, {}, None, None)
     assert [sent["evidence"] for sent in row.sent_before] == [pack]
     page = look(staff, row)
@@ -161,6 +163,16 @@ def test_the_bank_wants_to_hear_more(staff: Person, row: Chargeback) -> None:
     fragment = staff.client.get(f"/staff/chargebacks/{row.public_id}/", headers={"HX-Request": "true"})
     assert "<html" not in fragment.content.decode()
     assert 'data-live="/ws/staff/billing/"' in look(staff, row).content.decode()
+
+
+def test_what_was_sent_is_not_sent_again(staff: Person, row: Chargeback) -> None:
+    """Learned by the look that would send: Stripe waits, and what we hold is what the bank has heard."""
+    first = remote(STRIPE).fetch_chargeback(row.service_ref)
+    Chargeback.objects.update(evidence={"customer_name": "Andes Vision"})
+    chargebacks.learn(STRIPE, replace(first, state="under_review", asked_at=now()))
+    row = chargebacks.bring_up(row.pk)
+    assert (row.status, row.evidence, len(row.sent_before)) == (S.NEEDS_RESPONSE.value, {}, 1)
+    assert at_stripe(row)["evidence_details"]["submission_count"] == 0
 
 
 def test_a_lost_answer_sends_nothing_twice(staff: Person, row: Chargeback, stripe: str) -> None:

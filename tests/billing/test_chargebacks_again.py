@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from accounts.models import Organisation
 from billing import chargebacks, plans, reconcile, refunds
-from billing.lifecycle import ChargebackStatus
 from billing.models import Chargeback, Invoice, Payment, Refund
-from billing.payments.base import RemoteChargeback
+from billing.payments.base import ChargebackState, RemoteChargeback
 from billing.payments.services import STRIPE
 from billing.payments.services import chargebacks as remote
+from lib.clock import now
 from tests.billing.taken_back import dispute, pay_by_card, pay_plan_by_card
 from tests.billing.test_chargebacks import again, clearing, fees, owed, usd
 from tests.people import Person
-
-S = ChargebackStatus
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +50,22 @@ def test_taken_again_after_it_was_won(owner: Person, organisation: Organisation,
 def test_the_bank_wants_to_hear_more(owner: Person, stripe: str) -> None:
     first = said(stripe, pay_by_card(owner))
     row = chargebacks.learn(STRIPE, first)
-    chargebacks.learn(STRIPE, replace(first, state="under_review"))
-    chargebacks.learn(STRIPE, first)
-    assert again(row).status == S.NEEDS_RESPONSE
+    states: list[ChargebackState] = ["under_review", "needs_response"]
+    for state in states:
+        chargebacks.learn(STRIPE, replace(first, state=state, asked_at=now()))
+        assert again(row).status == state
+
+
+def test_an_old_answer_is_no_wish_to_hear_more(owner: Person, stripe: str) -> None:
+    """A list was asked for before we learned how it is; the worker that goes through it is the slower one."""
+    first = said(stripe, pay_by_card(owner))
+    row = chargebacks.learn(STRIPE, first)
+    states: list[ChargebackState] = ["needs_response", "under_review", "needs_response"]
+    for old, new in pairwise(states):
+        asked_before = now()
+        chargebacks.learn(STRIPE, replace(first, state=new, asked_at=now()))
+        chargebacks.learn(STRIPE, replace(first, state=old, asked_at=asked_before))
+        assert again(row).status == new
 
 
 def on_its_way(payment: Payment, staff: Person, amount: str) -> Refund:

@@ -46,7 +46,7 @@ def booked(organisation: Organisation, amount: Decimal) -> Payment:
 def life(payment: Payment, amount: Decimal, *, asks: bool, won: bool) -> list[base.RemoteChargeback]:
     """All that Stripe says of a dispute, from its beginning to its end."""
     first = base.RemoteChargeback(
-        f"du_{uuid4().hex}", payment.capture_ref, "needs_response", "fraudulent", amount, "USD", now(), None
+        f"du_{uuid4().hex}", payment.capture_ref, "needs_response", "fraudulent", amount, "USD", now(), None, now()
     )
     taken = replace(first, withdrawn=amount, fee=FEE)
     reviewed = replace(taken, state="under_review")
@@ -77,7 +77,7 @@ class World:
             refunds.book_from_service(STRIPE, remote)
 
     def look(self, size: int) -> None:
-        chargebacks.learn(STRIPE, self.looks[size % len(self.looks)])
+        chargebacks.learn(STRIPE, replace(self.looks[size % len(self.looks)], asked_at=now()))
 
     def check(self) -> None:
         assert ledger.check() == []

@@ -12,6 +12,7 @@ import stripe
 from billing.payments.base import ChargebackState, RemoteChargeback
 from billing.payments.stripe.client import dollars, once, plain, understand
 from billing.payments.stripe.listing import pages
+from lib.clock import now
 
 Body = dict[str, Any]
 STATE: dict[str, ChargebackState] = {
@@ -31,22 +32,31 @@ class StripeChargebacks:
         self._api = client.v1
 
     def fetch_chargeback(self, ref: str) -> RemoteChargeback:
-        return understand(lambda: _read(plain(self._api.disputes.retrieve(ref))))
+        asked_at = now()
+        return understand(lambda: _read(plain(self._api.disputes.retrieve(ref)), asked_at))
 
     def chargebacks_since(self, moment: datetime) -> Iterator[RemoteChargeback]:
-        wanted = {"created": {"gte": int(moment.timestamp())}}
-        for body in pages(lambda asked: plain(self._api.disputes.list(asked)), wanted):
-            yield understand(lambda body=body: _read(body))  # type: ignore[misc]
+        asked_at = now()
+
+        def ask(asked: Any) -> Body:
+            nonlocal asked_at
+            asked_at = now()  # a page is asked for when the one before is worked through
+            return plain(self._api.disputes.list(asked))
+
+        for body in pages(ask, {"created": {"gte": int(moment.timestamp())}}):
+            yield understand(lambda body=body: _read(body, asked_at))  # type: ignore[misc]
 
     def send_evidence(self, ref: str, evidence: Mapping[str, str], *, request_id: str) -> RemoteChargeback:
+        asked_at = now()
         body: Any = {"evidence": dict(evidence), "submit": True}
-        return understand(lambda: _read(plain(self._api.disputes.update(ref, body, once(request_id)))))
+        return understand(lambda: _read(plain(self._api.disputes.update(ref, body, once(request_id))), asked_at))
 
     def accept_chargeback(self, ref: str, *, request_id: str) -> RemoteChargeback:
-        return understand(lambda: _read(plain(self._api.disputes.close(ref, None, once(request_id)))))
+        asked_at = now()
+        return understand(lambda: _read(plain(self._api.disputes.close(ref, None, once(request_id))), asked_at))
 
 
-def _read(body: Body) -> RemoteChargeback:
+def _read(body: Body, asked_at: datetime) -> RemoteChargeback:
     currency = str(body["currency"]).upper()
     entries = [_entry(entry, currency) for entry in body["balance_transactions"]]
     due = body["evidence_details"]["due_by"]
@@ -59,6 +69,7 @@ def _read(body: Body) -> RemoteChargeback:
         currency=currency,
         opened_at=datetime.fromtimestamp(int(body["created"]), UTC),
         due_at=datetime.fromtimestamp(int(due), UTC) if due else None,
+        asked_at=asked_at,
         withdrawn=-sum((amount for amount, _fee in entries if amount < 0), Decimal(0)),
         returned=sum((amount for amount, _fee in entries if amount > 0), Decimal(0)),
         fee=sum((fee for _amount, fee in entries), Decimal(0)),
