@@ -19,7 +19,7 @@ P = PaymentStatus
 PAYMENT_TRANSITIONS: dict[str, frozenset[str]] = {
     P.NEW: frozenset({P.CREATED, P.FAILED, P.CANCELLED}),
     P.CREATED: frozenset({P.APPROVED, P.CAPTURED, P.CANCELLED, P.FAILED}),
-    P.APPROVED: frozenset({P.CAPTURED, P.FAILED}),
+    P.APPROVED: frozenset({P.CREATED, P.CAPTURED, P.FAILED}),  # a card's bank asks its customer first
     P.CAPTURED: frozenset(),
     P.CANCELLED: frozenset({P.APPROVED, P.CAPTURED}),  # the customer may still approve the order at the service
     P.FAILED: frozenset(),

@@ -59,17 +59,17 @@ def begin_month(organisation: Organisation, plan: Plan) -> Subscription:
     return fresh
 
 
-def continue_paid(payment: Payment, subscription: Subscription) -> None:
+def continue_paid(payment: Payment, subscription: Subscription) -> bool:
     """A service has collected `payment` for a subscription that it renews: its plan holds until `payment.paid_until`.
+    False when it has ended: then the money goes back.
 
     Called inside the transaction that books the payment, which holds the organisation's row.
     """
     # It may end meanwhile: those who end it hold its row, and not the organisation's.
     subscription = Subscription.objects.select_for_update(no_key=True).get(pk=subscription.pk)
     if subscription.status == SubscriptionStatus.ENDED:
-        # What came in for it is a person's to give back.
         log.error("payment %s was collected for a plan that had ended", payment.public_id)
-        return
+        return False
     if subscription.status == SubscriptionStatus.PENDING:
         _end_running(payment.organisation)
     newer = subscription.period_end is None or (payment.paid_until and payment.paid_until > subscription.period_end)
@@ -85,6 +85,7 @@ def continue_paid(payment: Payment, subscription: Subscription) -> None:
         switch_subscription(subscription, SubscriptionStatus.ACTIVE, past_due_since=None, retries=0, **columns)
     if before == SubscriptionStatus.PAST_DUE:
         _tell_recovered(payment)
+    return True
 
 
 def _tell_recovered(payment: Payment) -> None:
@@ -105,7 +106,8 @@ def _tell_recovered(payment: Payment) -> None:
 def call_off_waiting(payment: Payment) -> None:
     """The customer has paid for a plan: others, whose page at a service is still open, are not begun any more.
 
-    One that they have agreed to, and whose money is under way, is not among them: it holds up this one before.
+    One that they have agreed to, and whose money is under way, is not among them: it holds up this one before. At a bank's
+    page one may still be agreed to, until its service is told: that money goes back.
     """
     waiting = Subscription.objects.filter(organisation=payment.organisation_id, status=SubscriptionStatus.PENDING)
     at_a_page = waiting.exclude(service_ref="").exclude(payments__status=PaymentStatus.APPROVED)

@@ -279,6 +279,9 @@ class Service(Protocol):
         Raises Refused when the service will not take it, and Gone.
         """
 
+    def cancel(self, order_ref: str) -> Order:
+        """Nothing more can be paid by it, where that is possible: it is answered as it is then. Raises Gone."""
+
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         """Give money of a capture back. `reference` is shown back to us. Raises Refused when it is more than is left,
         Gone."""

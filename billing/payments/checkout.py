@@ -18,10 +18,11 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import invoices, ledger, owed, payment_methods, plans, receipts
+from billing import invoices, ledger, owed, payment_methods, plans, receipts, refunds
 from billing.accounts import Kind, account_of, platform_account, wallet_of
 from billing.ledger import Leg, transfer_id
 from billing.lifecycle import PaymentStatus, switch_payment
@@ -37,6 +38,7 @@ from lib.money import parse_amount
 
 log = logging.getLogger(__name__)
 CURRENCY = "USD"
+CALLED_OFF = "Paid after another plan was begun, or this one was called off."
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)
 OPEN = {PaymentStatus.CREATED, PaymentStatus.APPROVED, PaymentStatus.CANCELLED}
 
@@ -162,7 +164,7 @@ def complete(payment_id: UUID) -> Payment:
     if not _is_ours(payment, order):
         return _fail(payment, "mismatch")
     if order.status == "voided":
-        return give_up(payment, "voided")
+        return give_up(payment, "called_off" if turns.is_called_off(payment) else "voided")
     capture = order.captures[0] if order.captures else None
     if capture is not None and capture.status in {"completed", "refunded"}:  # what went back is booked by itself
         return _book(payment.pk, order, capture)
@@ -170,6 +172,8 @@ def complete(payment_id: UUID) -> Payment:
         return _decline(payment, capture.reason or "declined")
     if order.status in {"open", "approved"} and turns.is_called_off(payment):
         return give_up(payment, "called_off")
+    if order.approve_url and payment.method_id and payment.status == PaymentStatus.APPROVED:
+        switch_payment(payment, PaymentStatus.CREATED)  # the card's bank asks: until then it holds up no other
     Payment.objects.filter(pk=payment.pk).update(checked_at=now(), approve_url=order.approve_url or payment.approve_url)
     payment.refresh_from_db()
     return payment
@@ -268,10 +272,15 @@ def _make(organisation: Organisation, wanted: Wanted, actor: Actor, key: str) ->
 
 
 def _settled_order(payment: Payment) -> Order:
-    """The order as the service has it, captured if it was approved."""
+    """The order as the service has it, captured if it was approved; cancelled there too, if it was called off here: a
+    bank that asks its customer would take the money without us."""
     remote = service(payment.service)
     order = remote.fetch(payment.order_ref)
-    if order.status != "approved" or not _is_ours(payment, order) or not turns.take(payment):
+    if not _is_ours(payment, order):
+        return order
+    if order.status in {"open", "approved"} and turns.is_called_off(payment):
+        return remote.cancel(payment.order_ref)
+    if order.status != "approved" or not turns.take(payment):
         return order
     return remote.capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
 
@@ -305,10 +314,23 @@ def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
     ledger.post([leg])
     if payment.purpose == Payment.Purpose.TOP_UP:
         owed.settle(organisation, payment.currency, payment.amount, cause=leg.id)
-    if payment.purpose == Payment.Purpose.PLAN and payment.plan is not None:
-        _begin_plan(payment, organisation, payment.plan)
+    begun = payment.plan is None or _begin_plan(payment, organisation, payment.plan)
     invoices.issue_for_payment(payment)
+    if not begun:
+        _give_back(payment)
     return payment
+
+
+def _give_back(payment: Payment) -> None:
+    """All of it: the reconciler asks the service, after this transaction."""
+    refunds.request(
+        payment=payment,
+        amount=payment.amount,
+        reason=CALLED_OFF,
+        actor=actors.worker("payments"),
+        idempotency_key="called-off",
+    )
+    payment.refresh_from_db(fields=["refunded"])
 
 
 def _first_month(payment: Payment, order: Order) -> dict[str, Any]:
@@ -318,13 +340,19 @@ def _first_month(payment: Payment, order: Order) -> dict[str, Any]:
     return {"paid_from": order.period[0], "paid_until": order.period[1]}
 
 
-def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> None:
-    """The month that was paid, remembered with the payment: a refund takes back that month and no other."""
-    call_off_waiting(payment)
+def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> bool:
+    """The month that was paid, remembered with the payment: a refund takes back that month and no other. False for
+    what was called off, and whose money came all the same: it begins nothing, and ends no other plan."""
     if payment.subscription is not None:
-        continue_paid(payment, payment.subscription)
-        return
+        if not continue_paid(payment, payment.subscription):
+            return False
+        call_off_waiting(payment)
+        return True
     before = plans.current_subscription(organisation)
+    if before is not None and before.plan_id != plan.pk and turns.is_overtaken(payment):
+        log.error("payment %s came in after another plan was paid for", payment.public_id)
+        return False
+    call_off_waiting(payment)
     running = begin_month(organisation, plan)
     prolonged = before if before is not None and before.pk == running.pk else None
     Payment.objects.filter(pk=payment.pk).update(
@@ -333,6 +361,7 @@ def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> Non
         paid_until=running.period_end,
     )
     payment.refresh_from_db(fields=["subscription", "paid_from", "paid_until"])
+    return True
 
 
 def _leg(payment: Payment, organisation: Organisation) -> Leg:

@@ -18,14 +18,13 @@ from lib.errors import Conflict
 
 @transaction.atomic
 def take(payment: Payment) -> bool:
-    """Whether the money of an approved order may be asked for. At PayPal one is asked for at a time, and the others wait:
-    it is `approved` until the service has answered."""
+    """Whether the money of an approved order may be asked for. One is asked for at a time, and the others wait: it is
+    `approved` until the service has answered, or the card's bank asks the customer at a page of its own."""
     payment.refresh_from_db(from_queryset=Payment.objects.select_for_update(no_key=True))  # first, as who books it does
     Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
     if is_called_off(payment):
         return False
-    # Of a card the customer's yes was the beginning, and the bank may still ask.
-    if payment.method_id is not None or payment.status == PaymentStatus.APPROVED:
+    if payment.status == PaymentStatus.APPROVED:
         return True
     if payment.status not in {PaymentStatus.CREATED, PaymentStatus.CANCELLED}:
         return False
@@ -41,6 +40,11 @@ def is_called_off(payment: Payment) -> bool:
         return True
     if payment.purpose != Payment.Purpose.PLAN or payment.status == PaymentStatus.APPROVED:
         return False
+    return is_overtaken(payment)
+
+
+def is_overtaken(payment: Payment) -> bool:
+    """Another one was paid for since this one was opened."""
     return _others(payment).filter(captured_at__gt=payment.created_at).exists()
 
 

@@ -75,6 +75,10 @@ class PayPal:
                 raise
             return self.fetch(order_ref)
 
+    def cancel(self, order_ref: str) -> Order:
+        """PayPal cancels no order, and takes nothing that we do not capture."""
+        return self.fetch(order_ref)
+
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         if sales.is_sale(capture_ref):
             about = {"reference": reference, "request_id": request_id}

@@ -75,6 +75,12 @@ class Stripe:
                 raise
             return after  # declined, or taken by another worker
 
+    def cancel(self, order_ref: str) -> Order:
+        try:
+            return self._intent(lambda: self._api.payment_intents.cancel(order_ref, EXPAND))
+        except Refused:
+            return self.fetch(order_ref)  # paid by now, or of an invoice: those end with their subscription
+
     def refund(self, capture_ref: str, amount: Decimal, currency: str, *, reference: str, request_id: str) -> Refund:
         """Stripe knows a repetition by its key for a day only: what is there already by our name is looked up first."""
         wanted: Any = {"charge": capture_ref, "limit": MOST_REFUNDS}
