@@ -157,15 +157,22 @@ def _drop_unpaid(payment: Payment) -> None:
         if row.status == SubscriptionStatus.PENDING:
             if running(row).state == "active":  # begun, and its first month is still with the payer's bank
                 raise turns.under_way()
-            renewals(row.service).end(row.service_ref)
-            sync(row)
-            if row.payments.filter(status=PaymentStatus.CAPTURED).exists():  # between our look and its end
-                log.error("subscription %s was paid for while it was dropped", row.public_id)
-            # PayPal ends nothing that was not agreed to; from now on it is not begun either.
-            if row.status == SubscriptionStatus.PENDING:
-                switch_subscription(row, SubscriptionStatus.ENDED, ended_at=now())
+            _drop(row)
         if row.status in LIVE:
             raise _already_subscribed()
+
+
+def _drop(row: Subscription) -> None:
+    """Ours first: from then on no worker begins it, and what is paid for it all the same goes back."""
+    with transaction.atomic():
+        Organisation.objects.select_for_update(no_key=True).get(pk=row.organisation_id)  # as who takes its turn
+        if row.payments.filter(status=PaymentStatus.APPROVED).exists():
+            raise turns.under_way()
+        row.refresh_from_db(fields=["status"])
+        if row.status == SubscriptionStatus.PENDING:
+            end_at_once(row)
+    if row.status == SubscriptionStatus.ENDED:
+        renewals(row.service).end(row.service_ref)
 
 
 def _abandon(payment: Payment, reason: str) -> None:
