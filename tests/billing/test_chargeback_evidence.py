@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group
 
 from accounts import audit
@@ -173,6 +175,19 @@ def test_what_was_sent_is_not_sent_again(staff: Person, row: Chargeback) -> None
     row = chargebacks.bring_up(row.pk)
     assert (row.status, row.evidence, len(row.sent_before)) == (S.NEEDS_RESPONSE.value, {}, 1)
     assert at_stripe(row)["evidence_details"]["submission_count"] == 0
+
+
+def test_sent_before_we_kept_what_was_sent(staff: Person, row: Chargeback) -> None:
+    """The bank waited for more when the installation was brought up to date: staff can answer it."""
+    sent = {"customer_name": "Andes Vision"}
+    at = now()
+    Chargeback.objects.update(evidence=sent, submitted_at=at, warned_at=at)
+    import_module("billing.migrations.0019_evidence_sent_before").set_aside(apps, None)
+    row.refresh_from_db()
+    assert (row.evidence, row.submitted_at, row.warned_at) == ({}, None, None)
+    assert row.sent_before == [{"at": at.isoformat(), "evidence": sent}]
+    assert chargebacks.submit(chargeback=row, evidence=sent, actor=staff.actor).status == S.UNDER_REVIEW
+    assert at_stripe(row)["evidence_details"]["submission_count"] == 1
 
 
 def test_a_lost_answer_sends_nothing_twice(staff: Person, row: Chargeback, stripe: str) -> None:
