@@ -1,7 +1,7 @@
 """A wallet that fills itself from the default card.
 
-Once an hour at most; after three refusals in a row it is switched off, and people are told. The number of the try is the
-key of its payment, so that a crash at any point charges once.
+Once an hour at most; after three refusals in a row it is switched off, and people are told; so it is while they owe us,
+as what came in would not stay. The number of the try is the key of its payment, so that a crash at any point charges once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
 from accounts.roles import Permission
-from billing import payment_methods, wallet
+from billing import owed, payment_methods, wallet
 from billing.lifecycle import PaymentStatus
 from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
@@ -38,6 +38,7 @@ EVERY = timedelta(hours=1)
 MOST_DECLINES = 3
 AT_ONCE = 500  # balances that are read by one query
 NOT_PAID = gettext_lazy("The automatic top-up is off: the card did not pay")
+OWES = gettext_lazy("The automatic top-up is off: you owe us money, and each top-up would pay that first")
 WAITING = (PaymentStatus.NEW, PaymentStatus.CREATED, PaymentStatus.APPROVED)
 
 
@@ -87,6 +88,9 @@ def _is_low(row: AutoTopUp, balance: wallet.Balance | None) -> bool:
 def _look(row: AutoTopUp) -> bool:
     """Once more, as the charges before it take their time."""
     if not _is_low(row, wallet.balance(row.organisation, checkout.CURRENCY)):
+        return False
+    if owed.owes(row.organisation, checkout.CURRENCY):
+        switch_off(row.organisation, OWES)
         return False
     try:
         return _charge(row)
@@ -166,5 +170,7 @@ def _check_complete(organisation: Organisation, columns: dict[str, Any]) -> None
     missing = {name: [message] for name in ("threshold", "amount") if columns[name] is None}
     if payment_methods.default_of(organisation) is None:
         missing["is_on"] = [_("Save a card first.")]
+    if owed.owes(organisation, checkout.CURRENCY):
+        missing["is_on"] = [_("Pay what you owe first: a top-up of the wallet does so.")]
     if missing:
         raise Invalid(message, fields=missing)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.db.models import F
+
 from accounts.models import Organisation
 from billing import ledger
 from billing.accounts import Kind, wallet_of
@@ -34,6 +36,12 @@ def debts_of(organisation: Organisation) -> list[Debt]:
     """What is owed now, for the customer to read."""
     accounts = Account.objects.filter(organisation=organisation, kind=Kind.OWED_TO_US).order_by("-currency")
     return [_debt(account) for account in accounts if account.debits_posted > account.credits_posted]
+
+
+def owes(organisation: Organisation, currency: str) -> bool:
+    """Whether what comes into this wallet does not stay in it."""
+    accounts = Account.objects.filter(organisation=organisation, kind=Kind.OWED_TO_US, currency=currency)
+    return accounts.filter(debits_posted__gt=F("credits_posted")).exists()
 
 
 def settle(organisation: Organisation, currency: str, came: Decimal, *, cause: UUID) -> None:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from freezegun import freeze_time
 
 from billing import auto_top_up, ledger, payment_methods, reconcile, wallet
-from billing.accounts import wallet_of
+from billing.accounts import Kind, account_of, wallet_of
 from billing.models import AutoTopUp, Payment, PaymentMethod
 from billing.payments import checkout
 from notifications.models import Notification
@@ -79,6 +79,25 @@ def test_a_payment_that_stripe_refuses_counts_too(owner: Person, stripe: str) ->
             assert auto_top_up.keep_wallets_filled() == 0
     row.refresh_from_db()
     assert (row.is_on, row.declines, Payment.objects.count()) == (False, 3, 3)
+
+
+def test_what_is_owed_is_not_paid_by_it(owner: Person, stripe: str) -> None:
+    """Each top-up would go to that, and the wallet stay empty: charged once an hour."""
+    row = switch_on(owner)
+    account = account_of(row.organisation, Kind.OWED_TO_US, "USD")
+    ledger.post([leg(account, opening(), "170", source_type="refund")])
+    for hour in range(3):
+        with freeze_time(START + timedelta(hours=hour)):
+            assert auto_top_up.keep_wallets_filled() == 0
+    row.refresh_from_db()
+    assert (row.is_on, Payment.objects.count()) == (False, 0)
+    told = Notification.objects.get(kind="wallet.auto_top_up_off", user=owner.user)
+    assert "you owe us" in told.title
+    refused = owner.client.post("/billing/auto-top-up/", {"is_on": "on", "threshold": "20", "amount": "50"})
+    assert "Pay what you owe first" in refused.content.decode()
+    with freeze_time(START + timedelta(hours=4)):
+        ledger.post([leg(opening(), account, "170")])
+    assert owner.api("put", "wallets/auto-top-up", BODY).status_code == 200
 
 
 def test_without_a_card_it_is_off(owner: Person, stripe: str) -> None:
