@@ -17,6 +17,7 @@ import hypothesis
 import psycopg
 import pytest
 import requests
+from psycopg.sql import SQL, Identifier, Literal
 
 from lib.local.ports import LOOPBACK
 from lib.local.postgres import OWNER
@@ -137,11 +138,21 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> No
     type(connection.ops).execute_sql_flush = staticmethod(_flush_as_owner)  # type: ignore[assignment,method-assign]
 
 
-def _flush_as_owner(sql_list: Iterable[str]) -> None:
-    """What empties the tables after a test with real commits: the application itself may not TRUNCATE."""
-    with psycopg.connect(servers.database_url(OWNER)) as connection:
-        for statement in sql_list:
-            connection.execute(statement.encode())
+def _flush_as_owner(_truncate: Iterable[str]) -> None:
+    """What empties the tables after a test with real commits: the application itself may not remove everything.
+
+    Django's own statement truncates all tables, each of which gets new files by it. Deleting the few rows of the few
+    that have any takes a fifth of the time. What refers to what is looked at in the end, when all of it is gone.
+    """
+    from django.db import connection
+
+    filled = SQL(" UNION ALL ").join(
+        SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(Literal(table), Identifier(table))
+        for table in connection.introspection.django_table_names(include_views=False)
+    )
+    with psycopg.connect(servers.database_url(OWNER)) as owner:
+        for (table,) in owner.execute(filled).fetchall():
+            owner.execute(SQL("DELETE FROM {}").format(Identifier(table)))
 
 
 @pytest.fixture(autouse=True)
