@@ -24,10 +24,10 @@ from billing import (
 )
 from billing.book_checks import check_books
 from billing.chain import follow
-from billing.chain.turns import turn
 from billing.disputes import deciding
 from billing.payouts import requesting, sending
 from billing.subscriptions import end_lapsed
+from lib.turns import turn
 
 log = logging.getLogger(__name__)
 

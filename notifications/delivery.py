@@ -14,11 +14,13 @@ from email.utils import parseaddr
 from time import monotonic
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db.models.functions import Now
 
 from lib.clock import now
 from lib.leases import claim_due, release_failed
+from lib.turns import turn
 from notifications.lifecycle import switch_mail
 from notifications.models import Mail
 from notifications.states import MailStatus
@@ -27,9 +29,21 @@ log = logging.getLogger(__name__)
 # Longer than a service takes that answers each command at the last moment (settings.EMAIL_TIMEOUT).
 LEASE_S = 300
 LONGEST_RUN_S = 45  # the next tick goes on
+MOST_RUNS = 2  # at once
 AWAY_AFTER = 3  # failures in a row: then it is the service, and no other mail has to wait for it
+AWAY_KEY, REST_S = "mail:away", 30
 MOST_TRIES, LONGEST_WAIT_S = 18, 3600.0  # after 1, 2, 4 … seconds, at most an hour apart: for about six hours
 REMEMBERED = timedelta(days=30)
+
+
+def take_turn() -> int:
+    """Hand over what is due, unless enough others do so, or the service was away a moment ago: one that hangs must not
+    hold all workers. Returns how many it took."""
+    for slot in range(MOST_RUNS):
+        with turn(f"mail:{slot}") as ours:
+            if ours:
+                return 0 if cache.get(AWAY_KEY) else deliver_due()
+    return 0
 
 
 def deliver_due() -> int:
@@ -43,6 +57,8 @@ def deliver_due() -> int:
             taken, failed = taken + 1, 0
         else:
             failed += 1
+    if failed >= AWAY_AFTER:
+        cache.set(AWAY_KEY, 1, REST_S)
     return taken
 
 

@@ -10,7 +10,7 @@ from notifications import delivery
 @shared_task
 def deliver_mail() -> None:
     """Hand what waits to the mail service."""
-    delivery.deliver_due()
+    delivery.take_turn()
 
 
 @shared_task

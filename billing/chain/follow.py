@@ -9,7 +9,7 @@ from django.conf import settings
 from billing.chain import deposits, sending, withdrawals
 from billing.chain.facts import ChainDown
 from billing.chain.links import forget_nonces
-from billing.chain.turns import turn
+from lib.turns import turn
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from accounts.actor import Actor
 from billing.chain import agreement, books, faucet, nodes
 from billing.chain.alarms import raise_alarm
 from billing.chain.facts import Fees, Head, Receipt, Reverted
-from billing.chain.turns import turn
 from billing.lifecycle import WithdrawalStatus, switch_withdrawal
 from billing.models import ChainAlarm, Withdrawal, WithdrawalAttempt
 from lib.clock import now
 from lib.errors import Conflict
+from lib.turns import turn
 
 if TYPE_CHECKING:
     from billing.chain.client import Node

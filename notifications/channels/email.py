@@ -13,10 +13,13 @@ from email.utils import parseaddr
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
 
 from notifications import tasks
 from notifications.models import Mail
 from notifications.states import MailStatus
+
+HINT_EXPIRES_S = 10  # by then the tick has come
 
 
 class EmailBackend(BaseEmailBackend):
@@ -27,8 +30,12 @@ class EmailBackend(BaseEmailBackend):
             [_row(message, to, status) for message in email_messages for to in message.recipients()]
         )
         if leaves:
-            tasks.deliver_mail.delay_on_commit()
+            transaction.on_commit(_hint, robust=True)  # what is committed stands when there is no broker
         return len(email_messages)
+
+
+def _hint() -> None:
+    tasks.deliver_mail.apply_async_on_commit(expires=HINT_EXPIRES_S)
 
 
 def _row(message: EmailMessage, to: str, status: MailStatus) -> Mail:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
 
 from lib.mail import Attachment, send
-from notifications import delivery
+from notifications import delivery, tasks
 from notifications.delivery import deliver_due
 from notifications.models import Mail
 from notifications.states import MailStatus
 from tests.notifications.outbox import use_service
-from tests.notifications.smtp import HANGS, REFUSES, TAKES_AND_HANGS, MailServer, mail_server
+from tests.notifications.smtp import ACCEPTS, HANGS, REFUSES, TAKES_AND_HANGS, MailServer, mail_server
 from tests.patience import PATIENCE_S
 from tests.people import Person
 
@@ -43,10 +45,10 @@ def write(to: str = "ana@example.com") -> Mail:
     return Mail.objects.get(to=to)
 
 
-def deliver_elsewhere() -> int:
+def deliver_elsewhere(act: Callable[[], int] = deliver_due) -> int:
     """By a thread's own connection."""
     try:
-        return deliver_due()
+        return act()
     finally:
         connections.close_all()
 
@@ -147,6 +149,46 @@ def test_no_mail_waits_for_many_that_fail(service: MailServer) -> None:
         write(f"reader-{number}@example.com")
     deliver_due()
     assert service.calls == delivery.AWAY_AFTER
+
+
+def test_a_service_that_hangs_holds_two_workers(service: MailServer) -> None:
+    service.mood = HANGS
+    for number in range(4):
+        write(f"reader-{number}@example.com")
+    with ThreadPoolExecutor(2) as threads:
+        held = []
+        for _worker in range(2):
+            service.hangs.clear()
+            held.append(threads.submit(deliver_elsewhere, delivery.take_turn))
+            assert service.hangs.wait(PATIENCE_S)
+        assert (delivery.take_turn(), service.calls) == (0, 2)
+        service.mood = ACCEPTS
+        service.closing.set()
+        assert sum(each.result() for each in held) == 2
+    let_time_pass()
+    assert delivery.take_turn() == 2
+
+
+def test_a_service_that_is_away_rests(service: MailServer) -> None:
+    service.mood = REFUSES
+    for number in range(delivery.AWAY_AFTER):
+        write(f"reader-{number}@example.com")
+    delivery.take_turn()
+    service.mood = ACCEPTS
+    let_time_pass()
+    assert (delivery.take_turn(), service.calls) == (0, delivery.AWAY_AFTER)
+    cache.delete(delivery.AWAY_KEY)
+    assert delivery.take_turn() == delivery.AWAY_AFTER
+
+
+def test_what_is_committed_stands_without_a_broker(service: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: Any, **_options: Any) -> None:
+        raise OperationalError("no broker")
+
+    monkeypatch.setattr(tasks.deliver_mail, "apply_async", away)
+    with transaction.atomic():
+        write()
+    assert deliver_due() == 1
 
 
 def test_staff_see_what_failed_but_not_what_it_says(service: MailServer, staff: Person) -> None:
