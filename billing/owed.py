@@ -7,11 +7,12 @@ nothing is settled twice, and nobody waits in a ring.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from accounts.models import Organisation
 from billing import ledger
@@ -24,7 +25,7 @@ SOURCE = "owed"
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """`cause` and `memo` are of the newest of what it comes from."""
+    """`cause` and `memo` are of the newest of what it comes from and that has not come back."""
 
     currency: str
     amount: Decimal
@@ -68,7 +69,12 @@ def _debt(account: Account) -> Debt:
 
 
 def _newest(account: Account) -> Transfer:
-    debits = Transfer.objects.filter(debit_account=account).exclude(source_type=SOURCE)
-    newest = debits.order_by("-created_at").first()
-    assert newest is not None
-    return newest
+    """Where all has come back, and more than was owed by then, the newest of all."""
+    rows = Transfer.objects.filter(Q(debit_account=account) | Q(credit_account=account)).exclude(source_type=SOURCE)
+    left, debits = defaultdict[tuple[str, str], Decimal](Decimal), list[Transfer]()
+    for row in rows.order_by("-created_at"):
+        is_debit = row.debit_account_id == account.pk
+        left[row.source_type, row.source_id] += row.amount if is_debit else -row.amount
+        if is_debit:
+            debits.append(row)
+    return next((row for row in debits if left[row.source_type, row.source_id] > 0), debits[0])

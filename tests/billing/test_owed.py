@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
-from billing import chargebacks, history, owed, reconcile, refunds
+from billing import chargebacks, history, ledger, owed, reconcile, refunds
+from billing.accounts import Kind, account_of
 from billing.models import Payment
 from billing.payments import checkout
 from billing.payments.services import STRIPE
 from billing.payments.services import chargebacks as remote
 from billing.payouts import requesting
 from tests.billing.earning import earn, later
+from tests.billing.money import leg, opening
 from tests.billing.stripe import save_card
 from tests.billing.taken_back import dispute, pay_by_card, pay_plan_by_card
 from tests.billing.test_chargebacks import owed as owed_by
@@ -70,6 +72,17 @@ def test_a_top_up_settles_it_first(said: Any, owner: Person, organisation: Organ
     assert "You owe" not in owner.client.get("/billing/").content.decode()
     assert lines(organisation)[-2:] == [("payment", 30, 30), ("owed", -5, 25)]
     assert "What you owed us" in owner.client.get("/billing/history/").content.decode()
+
+
+def test_what_has_come_back_is_not_named(organisation: Organisation) -> None:
+    account = account_of(organisation, Kind.OWED_TO_US, "USD")
+    for memo in ("first", "second"):
+        about = {"source_type": "chargeback", "source_id": memo, "memo": memo}
+        ledger.post([leg(account, opening(), "20", **about)])
+    newest = owed.debts_of(organisation)[0].memo
+    ledger.post([leg(opening(), account, "20", source_type="chargeback", source_id=newest)])
+    [debt] = owed.debts_of(organisation)
+    assert (int(debt.amount), {debt.memo, newest}) == (20, {"first", "second"})
 
 
 def test_settled_and_then_won(said: Any, owner: Person, organisation: Organisation) -> None:
