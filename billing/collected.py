@@ -79,15 +79,19 @@ def _take_over_next(subscription: Subscription, theirs: RemoteSubscription) -> N
     """What a customer has agreed to at the service is what comes next."""
     subscription.refresh_from_db()
     agreed = Plan.objects.filter(pk=theirs.plan).exclude(pk=subscription.plan_id).first()
-    if subscription.status == SubscriptionStatus.ACTIVE and agreed != subscription.next_plan:
-        price = theirs.amount if agreed else None
+    price = theirs.amount if agreed else None
+    known = (subscription.next_plan, subscription.next_price_per_month)
+    if subscription.status == SubscriptionStatus.ACTIVE and (agreed, price) != known:
         Subscription.objects.filter(pk=subscription.pk).update(next_plan=agreed, next_price_per_month=price)
 
 
 def _agree_on_next(subscription: Subscription, theirs: RemoteSubscription) -> None:
-    """What is renewed at the service is what we have promised, also after a lost answer."""
+    """What is renewed at the service is what we have promised, also after a lost answer. While a renewal is being
+    collected nothing is changed; one that has failed stays as it is, and the next one is as promised."""
     plan, price = subscription.agreed[0]
-    if subscription.status != SubscriptionStatus.ACTIVE or not theirs.settled or theirs.state != "active":
+    paid = subscription.status == SubscriptionStatus.ACTIVE and theirs.settled and theirs.state == "active"
+    failed = subscription.status == SubscriptionStatus.PAST_DUE and theirs.state == "past_due"
+    if not (paid or failed):
         return
     if (theirs.plan, theirs.amount) == (plan.pk, price):
         return

@@ -227,6 +227,22 @@ def test_a_renewal_that_we_see_after_a_change_was_agreed_to(owner: Person, clock
         assert (plan_of(owner), paid()) == ("team", [49, 49, 299])
 
 
+def test_a_plan_that_waits_is_agreed_to_again_at_another_price(owner: Person, clock: PayPalClock) -> None:
+    with clock.at(day(1)):
+        row = begin(owner)
+        agree(change(owner, row, "team"))
+        sync(row)
+        service_side = remote("paypal")
+        running = service_side.fetch_subscription(row.service_ref)
+        dearer = service_side.price("team", "Team", Decimal(399), "USD")
+        agree(service_side.change_next(running, dearer, return_url="https://gpubroker.example/"))
+        sync(row)
+        row.refresh_from_db()
+        assert (row.next_plan_id, row.next_price_per_month) == ("team", 399)
+    with clock.at(day(2, hour=14)):
+        assert (plan_of(owner), paid()) == ("team", [49, 399])
+
+
 def test_another_price_at_paypal_is_not_booked(
     owner: Person, clock: PayPalClock, caplog: pytest.LogCaptureFixture
 ) -> None:
