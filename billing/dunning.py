@@ -104,6 +104,9 @@ def _go_on(subscription: Subscription, invoice: RemoteInvoice) -> None:
     due = moment is not None and now() >= moment
     if not (another or due):
         return
+    if invoice.amount not in {price for _plan, price in subscription.agreed}:
+        log.error("subscription %s: %s asks for what nobody agreed to", subscription.public_id, invoice.ref)
+        return  # collected it could not be booked: a person voids it at the service
     key = f"card-{card.pk.hex}" if another and card is not None else f"retry-{tries + 1}"
     payable = card is not None or not services.renewals(subscription.service).by_card
     if payable and _paid(subscription, invoice, card.ref if card else "", key):

@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 
-from billing import plans, reconcile, reconciliation, renewals
+from billing import payment_methods, plans, reconcile, reconciliation, renewals
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Plan, ReconciliationCase, Subscription
 from billing.payments.services import renewals as remote
 from billing.payments.services import stripe as adapter
 from billing.refunds import give_back
 from lib.errors import Conflict
-from tests.billing.stripe import Clock, save_card
+from tests.billing.stripe import FAILS_LATER, Clock, save_card
 from tests.people import Person
 
 
@@ -183,6 +183,26 @@ def test_another_sum_is_a_case_and_is_not_booked(owner: Person, stripe: str, cap
         assert reconciliation.run("stripe").error == ""
         case = ReconciliationCase.objects.get(subject=failed.public_id)
         assert (case.kind, case.theirs) == ("not_booked", "59 USD")
+
+
+def test_another_sum_that_was_not_paid_is_not_asked_for(
+    owner: Person, stripe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Collected it would be booked nowhere: no other card is tried for it, and the next month is as agreed."""
+    clock = Clock(owner, day(1))
+    with clock.at(day(1)):
+        row = begin(owner)
+        charge_by_hand(row, 5900)
+        payment_methods.choose_default(save_card(owner, FAILS_LATER), owner.actor)
+    with clock.at(day(2, hour=16)):
+        clock.look()
+        row.refresh_from_db()
+        assert (row.status, at_stripe(row)) == ("past_due", ("pro", 49))
+        payment_methods.choose_default(save_card(owner), owner.actor)
+    with clock.at(day(2, 17)):
+        [invoice, _first] = remote("stripe").invoices(row.service_ref)
+        assert f"{invoice.ref} asks for what nobody agreed to" in caplog.text
+        assert (invoice.state, paid()) == ("open", [49])
 
 
 def test_what_was_charged_at_stripe_in_between_is_a_case(
