@@ -81,14 +81,20 @@ def renewed_subscription(organisation: Organisation) -> Subscription | None:
 
 
 def start(
-    *, organisation: Organisation, plan: Plan, card: PaymentMethod | None, actor: Actor, idempotency_key: str
+    *,
+    organisation: Organisation,
+    plan: Plan,
+    card: PaymentMethod | None,
+    shown: Decimal | None = None,
+    actor: Actor,
+    idempotency_key: str,
 ) -> Payment:
     """A plan that renews itself each month with this card, or by PayPal. Its first month is the payment that is answered.
 
-    Raises Conflict when another one runs, ServiceDown when nothing can be charged yet. The same key goes on where it
-    stopped.
+    Raises Conflict when another one runs and when its price is not the one that was `shown`, ServiceDown when nothing can
+    be charged yet. The same key goes on where it stopped.
     """
-    amount = price_of(plan)
+    amount = price_of(plan, shown)
     begun = Payment.objects.filter(organisation=organisation, idempotency_key=idempotency_key)
     if not begun.exclude(status=PaymentStatus.NEW).exists():  # else it is this one that runs
         if renewed_subscription(organisation) is not None:

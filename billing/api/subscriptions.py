@@ -46,6 +46,7 @@ class SubscribeIn(Schema):
     plan: str = Field(max_length=32)
     card: str | None = Field(None, max_length=64)
     renew: bool = False
+    amount: Decimal | None = Field(None, gt=0, max_digits=12, decimal_places=6)
 
 
 class PlanIn(Schema):
@@ -129,16 +130,22 @@ def read_subscription(request: Request) -> dict[str, Any]:
 def subscribe(request: Request, body: SubscribeIn) -> tuple[int, dict[str, Any]]:
     """Pay a month of a plan, with a saved `card` (`crd_…`) or else by PayPal; with `renew` that pays each month.
 
-    With `approve_url` the customer must go there first; the month begins when they have paid.
+    With `approve_url` the customer must go there first; the month begins when they have paid. `amount` is the price that
+    they were shown: 409 when it is another one by now.
     """
     plan = plans.find_plan(body.plan)
     if not body.renew:
-        return 201, start_payment(request, card=body.card, purpose=Payment.Purpose.PLAN, plan=plan)
+        return 201, start_payment(request, card=body.card, purpose=Payment.Purpose.PLAN, plan=plan, amount=body.amount)
     organisation = access.organisation_to_pay_for(request.actor)
     limit(f"organisation:{organisation.pk}", "billing.pay", per_minute=20)
     card = access.get_card(request.actor, body.card, organisation) if body.card else None
     payment = renewals.start(
-        organisation=organisation, plan=plan, card=card, actor=request.actor, idempotency_key=key_of(request)
+        organisation=organisation,
+        plan=plan,
+        card=card,
+        shown=body.amount,
+        actor=request.actor,
+        idempotency_key=key_of(request),
     )
     return 201, show_payment(payment)
 

@@ -80,7 +80,10 @@ class TopUpForm(PayForm):
 
 
 class ChoosePlanForm(PayForm):
+    """`amount`: the price that the page showed."""
+
     plan = forms.SlugField(max_length=32, widget=forms.HiddenInput)
+    amount = forms.DecimalField(max_digits=12, decimal_places=6, required=False, widget=forms.HiddenInput)
     renew = forms.BooleanField(label=_("Renew it each month, until I cancel"), required=False)
 
 

@@ -74,13 +74,13 @@ def start(
     """An order at the payment service, which the customer approves at `payment.approve_url`.
 
     A saved card of theirs is charged at once, unless its bank wants to ask at that address; `off_session`: nobody is
-    there to be asked. `{payment}` in the addresses becomes the payment's id. The same key gives the same payment.
-    Raises Invalid, Conflict for a key that was used for something else, ServiceDown when nothing can be charged yet
-    (then the same key may be tried again).
+    there to be asked. `amount` of a plan is the price that they were shown, where they were. `{payment}` in the addresses
+    becomes the payment's id. The same key gives the same payment. Raises Invalid, Conflict for a key that was used for
+    something else, ServiceDown when nothing can be charged yet (then the same key may be tried again).
     """
     if not 1 <= len(idempotency_key) <= 120:
         raise Invalid(_("The idempotency key is not valid."))
-    sum_ = price_of(plan) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
+    sum_ = price_of(plan, amount) if purpose == Payment.Purpose.PLAN else check_top_up(amount)
     if purpose == Payment.Purpose.PLAN:
         _check_not_renewed(organisation, idempotency_key)
     payment = find_or_make(organisation, Wanted(purpose, sum_, plan, card), actor, idempotency_key)
@@ -217,14 +217,16 @@ def check_top_up(amount: Decimal | str | None) -> Decimal:
     return sum_
 
 
-def price_of(plan: Plan | None) -> Decimal:
-    """What a month costs. Raises Invalid for a plan that is not paid for by the month."""
+def price_of(plan: Plan | None, shown: Decimal | str | None = None) -> Decimal:
+    """What a month costs. Raises Invalid for a plan that is not paid for by the month, Conflict when it is not `shown`."""
     if plan is None:
         raise Invalid(_("Choose a plan."), fields={"plan": [_("Choose a plan.")]})
     if plan.price_per_month is None:
         raise Invalid(_("This plan is by contract: write to us."), code="plan_by_contract")
     if not plan.price_per_month:
         raise Invalid(_("This plan is free."), code="plan_free", fields={"plan": [_("Nothing to pay.")]})
+    if shown is not None and parse_amount(shown, currency=CURRENCY) != plan.price_per_month:
+        raise Conflict(_("The price has changed: look at the plans again."), code="offer_changed")
     return plan.price_per_month
 
 

@@ -50,10 +50,20 @@ def choose(request: Request) -> HttpResponse:
     form = ChoosePlanForm(payment_methods.cards_of(organisation), request.POST)
     if not form.is_valid():
         raise _as_invalid(form)
-    chosen = plans.find_plan(form.cleaned_data["plan"])
+    try:
+        return _pay(request, organisation, form)
+    except Conflict as refusal:
+        if refusal.code != "offer_changed":
+            raise
+        messages.error(request, refusal.message)
+        return redirect("billing:plan")
+
+
+def _pay(request: Request, organisation: Organisation, form: ChoosePlanForm) -> HttpResponse:
+    chosen, shown = plans.find_plan(form.cleaned_data["plan"]), form.cleaned_data["amount"]
     if form.cleaned_data["renew"]:
         return _subscribe(request, organisation, form)
-    return to_service(request, organisation, form, purpose=Payment.Purpose.PLAN, plan=chosen)
+    return to_service(request, organisation, form, purpose=Payment.Purpose.PLAN, plan=chosen, amount=shown)
 
 
 def _subscribe(request: Request, organisation: Organisation, form: ChoosePlanForm) -> HttpResponse:
@@ -62,6 +72,7 @@ def _subscribe(request: Request, organisation: Organisation, form: ChoosePlanFor
         organisation=organisation,
         plan=plans.find_plan(form.cleaned_data["plan"]),
         card=form.card,
+        shown=form.cleaned_data["amount"],
         actor=request.actor,
         # Of its own: who goes back and unticks "renew" on the same page has last said yes to one month.
         idempotency_key=f"page-renew-{form.cleaned_data['token']}",
