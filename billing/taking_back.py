@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Organisation
 from billing import ledger
@@ -19,6 +20,7 @@ from billing.subscriptions import end_at_once
 from lib.clock import now
 from lib.leases import hint
 
+log = logging.getLogger(__name__)
 TRIES = 5
 # The leg of a step, out of an account, for a sum.
 MakeLeg = Callable[[str, UUID, Decimal], Leg]
@@ -68,6 +70,8 @@ def _end_what_was_paid(payment: Payment) -> None:
     if beneath is not None:
         _fall_back(subscription, beneath)
         return
+    for upgrade in upgrades_upon(payment):
+        log.error("payment %s has gone back: upgrade %s upon it is still paid", payment.public_id, upgrade.public_id)
     end = subscription.period_end - (payment.paid_until - payment.paid_from)
     if end > moment:
         Subscription.objects.filter(pk=subscription.pk).update(period_end=end)
@@ -75,11 +79,21 @@ def _end_what_was_paid(payment: Payment) -> None:
         end_at_once(subscription)
 
 
+def upgrades_upon(payment: Payment) -> list[Payment]:
+    """What was paid on top of this month and is still paid. It is a person's to give back with it: how much, they say."""
+    if payment.subscription is None or payment.paid_until is None:
+        return []
+    rest = _still_paid(payment.subscription).filter(paid_until=payment.paid_until, paid_from__gte=payment.paid_from)
+    return [row for row in rest.exclude(pk=payment.pk).order_by("pk") if row.is_upgrade]
+
+
+def _still_paid(subscription: Subscription) -> QuerySet[Payment]:
+    return subscription.payments.filter(status=PaymentStatus.CAPTURED, refunded__lt=F("amount") - F("charged_back"))
+
+
 def _paid_beneath(payment: Payment, subscription: Subscription) -> Payment | None:
     """What of the month that `payment` was paid on top of is still paid: its newest upgrade, or else itself."""
-    rest = subscription.payments.filter(
-        status=PaymentStatus.CAPTURED, refunded__lt=F("amount") - F("charged_back")
-    ).exclude(pk=payment.pk)
+    rest = _still_paid(subscription).exclude(pk=payment.pk)
     covering = rest.filter(paid_from__lte=now(), paid_until__gt=now())
     return covering.order_by("-paid_from", "-pk").first()
 

@@ -20,6 +20,7 @@ from accounts.admin import ReadOnlyAdmin
 from accounts.models import User
 from billing import refunds
 from billing.models import Payment, Refund
+from billing.taking_back import upgrades_upon
 from lib.errors import AppError
 
 
@@ -71,10 +72,22 @@ class RefundsOfPayment:
         else:
             names = {"refund": made.public_id, "status": made.get_status_display()}
             messages.success(request, _("%(refund)s: %(status)s.") % names)
+            _tell_of_upgrades(request, payment)
         return HttpResponse(headers={"HX-Redirect": reverse("admin:billing_payment_change", args=[object_id])})
 
     def has_refund_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return request.user.has_perm("billing.change_payment")
+
+
+def _tell_of_upgrades(request: HttpRequest, payment: Payment) -> None:
+    """They were paid on top of a month that has gone back: what they cost is kept unless somebody gives it back too."""
+    payment.refresh_from_db()
+    upgrades = [] if payment.left or payment.is_upgrade else upgrades_upon(payment)
+    if upgrades:
+        named = ", ".join(row.public_id for row in upgrades)
+        messages.warning(
+            request, _("Paid on top of this month, and not given back yet: %(payments)s.") % {"payments": named}
+        )
 
 
 @admin.register(Refund)

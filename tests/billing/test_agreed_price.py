@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from django.apps import apps
+from django.urls import reverse
 
 from billing import payment_methods, plans, reconcile, reconciliation, renewals
 from billing.lifecycle import PaymentStatus
@@ -166,6 +168,23 @@ def test_an_upgrade_beneath_another_is_given_back(owner: Person, staff: Person, 
         assert (row.status, row.plan_id, agreed(row)) == ("active", "studio", [500])
 
 
+def test_a_month_beneath_an_upgrade_is_given_back(
+    owner: Person, staff: Person, stripe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The plan ends; staff are told of what was paid on top of it."""
+    row = begin(owner)
+    month = row.payments.get()
+    upgrade = change(owner, row, renewals.offer(row, plans.find_plan("team")))
+    assert upgrade is not None
+    form = {"amount": "49", "reason": "asked", "token": uuid4().hex, "_form_submitted": "True"}
+    staff.client.post(reverse("admin:billing_payment_refund", args=[month.pk]), form)
+    page = staff.client.get(reverse("admin:billing_payment_change", args=[month.pk])).content.decode()
+    assert f"Paid on top of this month, and not given back yet: {upgrade.public_id}." in page
+    assert f"payment {month.public_id} has gone back: upgrade {upgrade.public_id}" in caplog.text
+    row.refresh_from_db()
+    assert row.status == "ended"
+
+
 def test_another_sum_is_a_case_and_is_not_booked(owner: Person, stripe: str, caplog: pytest.LogCaptureFixture) -> None:
     """A dearer price at Stripe that nobody has agreed to."""
     clock = Clock(owner, day(1))
@@ -236,6 +255,26 @@ def test_prices_of_before_are_those_that_were_paid(owner: Person, stripe: str) -
     import_module("billing.migrations.0018_agreed_prices").fill(apps, None)
     assert [each.price_per_month for each in Payment.objects.order_by("pk")] == [49, 299]
     assert agreed(row) == [49, 299]
+
+
+@pytest.mark.parametrize("renew", [{}, {"renew": "on"}])
+def test_another_price_than_the_page_showed_is_not_charged(owner: Person, stripe: str, renew: dict[str, str]) -> None:
+    owner.user.locale = "es"  # whose numbers have commas
+    owner.user.save()
+    card = save_card(owner)
+    page = owner.client.get("/billing/plan/").content.decode()
+    [shown] = re.findall(r'name="plan" value="pro"><input type="hidden" name="amount" value="([^"]+)"', page)
+    form = {"plan": "pro", "amount": shown, "token": uuid4().hex, "pay_with": card.public_id, **renew}
+    sell("pro", 59)
+    answer = owner.client.post("/billing/plan/choose/", form, follow=True)
+    assert "El precio ha cambiado" in answer.content.decode()
+    body = {"plan": "pro", "amount": "49.00", "card": card.public_id, "renew": bool(renew)}
+    refused = owner.api("post", "billing/subscription", body, {"Idempotency-Key": uuid4().hex})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "offer_changed")
+    assert not Payment.objects.exists()
+    sell("pro", 49)
+    owner.client.post("/billing/plan/choose/", form)
+    assert paid() == [49]
 
 
 def test_the_page_shows_what_was_agreed(owner: Person, stripe: str) -> None:
