@@ -27,6 +27,7 @@ from billing.payouts.deciding import lock
 from billing.payouts.payees import missing, profile_of
 from lib.clock import now
 from lib.errors import AppError
+from lib.turns import turn
 from notifications.inbox import notify
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,22 @@ def reconcile_payouts() -> int:
 
 
 def bring_up(payout_id: UUID) -> Payout:
-    """Bring a payout up to what whoever pays it says. Safe to repeat. Raises ServiceDown, NotConfigured."""
-    payout = Payout.objects.select_related("organisation", "method").get(pk=payout_id)
+    """Bring a payout up to what whoever pays it says. Safe to repeat. Raises ServiceDown, NotConfigured.
+
+    One at a time asks to pay it: what a second one hears says nothing of a request that is still on its way.
+    """
+    payout = _find(payout_id)
+    if payout.service_ref or payout.status not in ASKED.get(payout.kind, ()):
+        return _bring_up(payout)
+    with turn(f"payout:{payout_id}") as ours:
+        return _bring_up(_find(payout_id)) if ours else payout
+
+
+def _find(payout_id: UUID) -> Payout:
+    return Payout.objects.select_related("organisation", "method").get(pk=payout_id)
+
+
+def _bring_up(payout: Payout) -> Payout:
     if payout.status not in ASKED.get(payout.kind, ()):
         return payout
     service, was_asked = _service(payout.kind), payout.status == PayoutStatus.SENT
@@ -71,7 +86,7 @@ def bring_up(payout_id: UUID) -> Payout:
         if not is_due(payout):
             return payout
         if not switch_payout(payout, PayoutStatus.SENT, sent_at=moment, checked_at=moment):
-            return bring_up(payout_id)
+            return bring_up(payout.pk)
     if payout.reason == UNCLEAR and not _mark(payout, UNCLEAR, ""):
         return payout  # somebody has decided, or is asking
     try:
@@ -95,7 +110,8 @@ def bring_up(payout_id: UUID) -> Payout:
 
 
 def _leave_to_people(payout: Payout, why: str) -> None:
-    log.error("payout %s: %s: look for it there", payout.public_id, why)
+    if payout.reason != UNCLEAR:  # said once, however often it is asked about
+        log.error("payout %s: %s: look for it there", payout.public_id, why)
     _mark(payout, "", UNCLEAR)
 
 
@@ -169,9 +185,8 @@ def _claim() -> list[Payout]:
     """Marking them as asked keeps another worker off until their next turn."""
     moment = now()
     rested = Q(checked_at=None) | Q(checked_at__lt=moment - OFTEN)
-    asked = Q(checked_at__lt=moment - SELDOM) | Q(
-        Q(sent_at__gt=moment - FRESH) | Q(service_ref=""), checked_at__lt=moment - OFTEN
-    )
+    soon = Q(~Q(reason=UNCLEAR), Q(sent_at__gt=moment - FRESH) | Q(service_ref=""), checked_at__lt=moment - OFTEN)
+    asked = Q(checked_at__lt=moment - SELDOM) | soon
     by_service = Payout.objects.exclude(kind=Kind.BANK)
     back = by_service.exclude(kind=Kind.USDC).filter(
         status=PayoutStatus.PAID, finished_at__gt=moment - MAY_RETURN, checked_at__lt=moment - DAILY

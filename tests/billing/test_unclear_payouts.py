@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
+from django.db import connections
 
 from accounts.models import AuditEntry, Organisation
 from billing import reconcile
@@ -16,9 +20,11 @@ from billing.payments.base import NewPayout, ServiceDown
 from billing.payments.services import payouts, service
 from billing.payouts import sending, unclear
 from billing.payouts.earnings import earnings_of
+from lib.clock import now
 from lib.errors import AppError, Conflict
 from tests.billing.earning import ask, can_be_paid, earn, later
 from tests.billing.money import faulty
+from tests.patience import PATIENCE_S
 from tests.people import Person
 
 PATH = "/v1/payments/payouts"
@@ -133,6 +139,44 @@ def test_paypal_says_it_after_all(paid: Payout, staff: Person, paypal: str) -> N
     assert (sending.bring_up(paid.pk).status, Payout.objects.get().reason) == ("paid", "")
     with pytest.raises(Conflict):
         unclear.never_left(paid, reason="Too late", person=staff.user, actor=staff.actor)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_asks_beside_a_request_that_is_slow(owner: Person, organisation: Organisation, paypal: str) -> None:
+    """A second one that is refused would leave to people what the first may pay yet."""
+    earn(organisation)
+    can_be_paid(owner)
+    payout = ask(owner)
+
+    def work() -> None:
+        try:
+            sending.bring_up(payout.pk)
+        finally:
+            connections.close_all()
+
+    slow = {"mode": "slow", "path": PATH, "count": 1, "delay_s": 3.0}
+    assert requests.post(f"{paypal}/sandbox/faults", json=slow, timeout=5).ok
+    with ThreadPoolExecutor(1) as pool:
+        first, deadline = pool.submit(work), time.monotonic() + PATIENCE_S
+        while requests.get(f"{paypal}/sandbox/faults", timeout=5).json()["faults"]:  # until it is there
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        PayoutMethod.objects.update(destination="refused@" + "x" * 240)
+        sending.bring_up(payout.pk)
+        first.result()
+    payout.refresh_from_db()
+    assert (payout.reason, bool(payout.service_ref)) == ("", True)
+
+
+def test_asked_about_seldom(paid: Payout, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
+    for minutes, asked in ((5, 0), (31, 1)):
+        Payout.objects.update(checked_at=now() - timedelta(minutes=minutes))
+        assert sending.reconcile_payouts() == asked
+    assert (Payout.objects.get().reason, [line for line in caplog.records if line.levelname == "ERROR"]) == (
+        "unclear",
+        [],
+    )
 
 
 def test_only_unclear_ones(owner: Person, organisation: Organisation, staff: Person, paypal: str) -> None:
