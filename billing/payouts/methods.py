@@ -201,7 +201,8 @@ def remove(method: PayoutMethod, *, actor: Actor) -> None:
     same = PayoutMethod.objects.filter(pk=method.pk, removed_at=None)
     if not same.update(removed_at=now(), is_default=False):
         return
-    for payout in method.payouts.filter(status=PayoutStatus.NEW):
+    # All of them before the first posting: whoever calls one off holds it, and posts then.
+    for payout in method.payouts.filter(status=PayoutStatus.NEW).select_for_update(no_key=True).order_by("pk"):
         with suppress(Conflict):  # it has left at this very moment
             deciding.cancel(payout, actor=actor, reason="method_removed")
     audit.record(organisation.pk, actor, "payout_method.remove", method)

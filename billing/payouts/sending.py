@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy
 from django_stubs_ext import StrOrPromise
 
+from accounts.models import Organisation
 from accounts.roles import Permission
 from billing.lifecycle import PayoutStatus, switch_payout
 from billing.models import Payout, PayoutMethod
@@ -136,6 +137,9 @@ def due() -> QuerySet[Payout]:
 @transaction.atomic
 def book(payout: Payout, remote: RemotePayout) -> Payout:
     """What became of it, in the ledger and in its row. Safe to repeat, in any order."""
+    if payout.kind == Kind.USDC:
+        # Its owner's wallet and earnings both move: so they do where the wallet is unlinked, in another order.
+        Organisation.objects.select_for_update(no_key=True).get(pk=payout.organisation_id)
     payout = lock(payout)
     moment, back = now(), min(remote.returned, payout.amount)
     seen = {"checked_at": moment, "service_ref": remote.ref or payout.service_ref}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import audit
 from accounts.actor import Actor
@@ -30,10 +31,19 @@ def unlink(wallet: LinkedWallet, *, actor: Actor) -> None:
     leading_there = PayoutMethod.objects.filter(
         organisation=organisation, kind=PayoutMethod.Kind.USDC, destination__endswith=f":{wallet.address}"
     )
+    queued = _lock_all(organisation, leading_there)
     for method in leading_there.filter(removed_at=None):
         methods.remove(method, actor=actor)
-    sent = Payout.objects.filter(method__in=leading_there, status=PayoutStatus.SENT)
-    keys = [payout.public_id for payout in sent]
-    for withdrawal in Withdrawal.objects.filter(organisation=organisation, idempotency_key__in=keys).order_by("pk"):
+    for withdrawal in queued:
         with suppress(Conflict):  # it is signed: only the chain decides
             withdrawals.cancel(withdrawal, actor=actor, reason="wallet_unlinked")
+
+
+def _lock_all(organisation: Organisation, leading_there: QuerySet[PayoutMethod]) -> list[Withdrawal]:
+    """The payouts and their withdrawals, before the first posting: whoever ends one holds it, and posts then. Answers
+    the withdrawals of what is sent."""
+    open_ = Payout.objects.filter(method__in=leading_there, status__in=(PayoutStatus.NEW, PayoutStatus.SENT))
+    payouts = open_.select_for_update(no_key=True).order_by("pk")
+    keys = [payout.public_id for payout in payouts if payout.status == PayoutStatus.SENT]
+    theirs = Withdrawal.objects.filter(organisation=organisation, idempotency_key__in=keys)
+    return list(theirs.select_for_update(no_key=True).order_by("pk"))

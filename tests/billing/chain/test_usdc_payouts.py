@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection, connections, transaction
 
 from accounts.models import Organisation
 from accounts.roles import Permission
@@ -19,13 +22,15 @@ from billing.chain.networks import NETWORKS
 from billing.lifecycle import PayoutStatus, switch_payout
 from billing.models import LinkedWallet, Payout, Withdrawal
 from billing.payments.base import NewPayout, RemotePayout, ServiceDown
-from billing.payouts import methods, sending, usdc
+from billing.payouts import methods, sending, unlinking, usdc
+from billing.payouts.deciding import cancel, lock
 from billing.payouts.earnings import earnings_of
 from lib.clock import now
 from lib.errors import Invalid
 from tests.billing.chain.driver import Chain, Wallet
 from tests.billing.earning import ask, can_be_paid, earn, later
 from tests.billing.money import fund, leg
+from tests.patience import PATIENCE_S
 from tests.people import Caller, Person
 
 
@@ -161,6 +166,62 @@ def test_unlinked_before_it_is_signed(payout: Payout, owner: Person, organisatio
     failed = sending.bring_up(payout.pk)
     assert (failed.status, failed.reason) == (PayoutStatus.FAILED, "wallet_unlinked")
     assert [earnings_of(organisation).balance, wallet.balance(organisation, "USDC").available] == [85, 0]
+
+
+def somebody_waits() -> None:
+    """For a lock that we hold."""
+    deadline = time.monotonic() + PATIENCE_S
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone() != (0,):
+                return
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def elsewhere(act: Callable[[], object]) -> None:
+    """By a thread's own connection."""
+    try:
+        act()
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [0, 1])
+def test_unlinked_while_one_is_called_off(
+    payout: Payout, owner: Person, organisation: Organisation, number: int
+) -> None:
+    """Neither waits for the other for ever: who calls one off holds it, and then wants the earnings."""
+    earn(organisation)
+    with later():
+        held = [payout, ask(owner)][number]
+    linked = LinkedWallet.objects.get()
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lock(held)
+            other = pool.submit(elsewhere, lambda: unlinking.unlink(linked, actor=owner.actor))
+            somebody_waits()
+            cancel(held, actor=owner.actor)
+        other.result()
+    assert set(Payout.objects.values_list("status", flat=True)) == {PayoutStatus.CANCELLED}
+    assert earnings_of(organisation).set_aside == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_its_end_waits_for_the_owner_first(payout: Payout, owner: Person, organisation: Organisation) -> None:
+    """Who holds the owner may want the payout next: where a wallet is unlinked, both are locked."""
+    sending.bring_up(payout.pk)
+    withdrawals.cancel(Withdrawal.objects.get(), actor=owner.actor)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+            other = pool.submit(elsewhere, lambda: sending.bring_up(payout.pk))
+            somebody_waits()
+            lock(payout)
+        other.result()
+    assert Payout.objects.get().status == PayoutStatus.FAILED
 
 
 def test_unlinked_when_it_has_left(chain: Chain, payout: Payout, owner: Person, payer: Wallet) -> None:
