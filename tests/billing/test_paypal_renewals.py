@@ -238,7 +238,7 @@ def test_a_plan_that_waits_is_agreed_to_again_at_another_price(owner: Person, cl
         agree(service_side.change_next(running, dearer, return_url="https://gpubroker.example/"))
         sync(row)
         row.refresh_from_db()
-        assert (row.next_plan_id, row.next_price_per_month) == ("team", 399)
+        assert (row.next_plan_id, row.next_price_per_month) == ("team", Decimal(399))
     with clock.at(day(2, hour=14)):
         assert (plan_of(owner), paid()) == ("team", [49, 399])
 
