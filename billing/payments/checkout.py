@@ -1,7 +1,6 @@
-"""A payment from its start to its booking, the same for every payment service.
+"""A payment from its start until it is booked, the same for every payment service.
 
-The service is asked with no transaction open; what it says is checked against our own row; then one transaction, which
-holds that row, changes the status, moves the money and gives the receipt its number.
+The service is asked with no transaction open, and what it says is checked against our own row: then it is booked.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -18,19 +17,16 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import actor as actors
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Organisation
-from billing import invoices, ledger, owed, payment_methods, plans, receipts, refunds
-from billing.accounts import Kind, account_of, platform_account, wallet_of
-from billing.ledger import Leg, transfer_id
+from billing import payment_methods, receipts
 from billing.lifecycle import PaymentStatus, switch_payment
 from billing.models import Payment, PaymentMethod, Plan, Subscription
-from billing.payments import turns
-from billing.payments.base import Capture, Gone, NewOrder, Order, Refused, ServiceDown
+from billing.payments import booking, turns
+from billing.payments.base import Gone, NewOrder, Order, Refused, ServiceDown
 from billing.payments.services import PAYPAL, service
-from billing.subscriptions import LIVE, begin_month, call_off_waiting, continue_paid
+from billing.subscriptions import LIVE
 from lib.clock import now
 from lib.errors import Conflict, Invalid
 from lib.ids import new_id
@@ -38,7 +34,6 @@ from lib.money import parse_amount
 
 log = logging.getLogger(__name__)
 CURRENCY = "USD"
-CALLED_OFF = "Paid after another plan was begun, or this one was called off."
 SMALLEST, LARGEST = Decimal(1), Decimal(10_000)
 OPEN = {PaymentStatus.CREATED, PaymentStatus.APPROVED, PaymentStatus.CANCELLED}
 
@@ -167,7 +162,7 @@ def complete(payment_id: UUID) -> Payment:
         return give_up(payment, "called_off" if turns.is_called_off(payment) else "voided")
     capture = order.captures[0] if order.captures else None
     if capture is not None and capture.status in {"completed", "refunded"}:  # what went back is booked by itself
-        return _book(payment.pk, order, capture)
+        return booking.book(payment.pk, order, capture)
     if capture is not None and capture.status == "declined":
         return _decline(payment, capture.reason or "declined")
     if order.status in {"open", "approved"} and turns.is_called_off(payment):
@@ -294,95 +289,6 @@ def _is_ours(payment: Payment, order: Order) -> bool:
     # The orders of renewals are made by the service itself: they carry no reference, and `renewals` has bound them.
     known = {payment.public_id, ""} if payment.subscription_id else {payment.public_id}
     return order.reference in known and order.ref == payment.order_ref and set(given) == {wanted}
-
-
-@transaction.atomic
-def _book(payment_id: UUID, order: Order, capture: Capture) -> Payment:
-    payment = Payment.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=payment_id)
-    if payment.status == PaymentStatus.CAPTURED:
-        return payment
-    organisation = Organisation.objects.select_for_update(no_key=True).get(pk=payment.organisation_id)
-    switch_payment(
-        payment,
-        PaymentStatus.CAPTURED,
-        capture_ref=capture.ref,
-        payer_email=order.payer_email,
-        captured_at=now(),
-        checked_at=now(),
-        receipt_number=receipts.next_number(),
-        **_first_month(payment, order),
-    )
-    leg = _leg(payment, organisation)
-    ledger.post([leg])
-    if payment.purpose == Payment.Purpose.TOP_UP:
-        owed.settle(organisation, payment.currency, payment.amount, cause=leg.id)
-    begun = payment.plan is None or _begin_plan(payment, organisation, payment.plan)
-    invoices.issue_for_payment(payment)
-    if not begun:
-        _give_back(payment)
-    return payment
-
-
-def _give_back(payment: Payment) -> None:
-    """All of it: the reconciler asks the service, after this transaction."""
-    refunds.request(
-        payment=payment,
-        amount=payment.amount,
-        reason=CALLED_OFF,
-        actor=actors.worker("payments"),
-        idempotency_key="called-off",
-    )
-    payment.refresh_from_db(fields=["refunded"])
-
-
-def _first_month(payment: Payment, order: Order) -> dict[str, Any]:
-    """Known only now, where the customer begins a plan at the service."""
-    if order.period is None or payment.paid_until is not None:
-        return {}
-    return {"paid_from": order.period[0], "paid_until": order.period[1]}
-
-
-def _begin_plan(payment: Payment, organisation: Organisation, plan: Plan) -> bool:
-    """The month that was paid, remembered with the payment: a refund takes back that month and no other. False for
-    what was called off, and whose money came all the same: it begins nothing, and ends no other plan."""
-    if payment.subscription is not None:
-        if not continue_paid(payment, payment.subscription):
-            return False
-        call_off_waiting(payment)
-        return True
-    before = plans.current_subscription(organisation)
-    if before is not None and before.plan_id != plan.pk and turns.is_overtaken(payment):
-        log.error("payment %s came in after another plan was paid for", payment.public_id)
-        return False
-    call_off_waiting(payment)
-    running = begin_month(organisation, plan)
-    prolonged = before if before is not None and before.pk == running.pk else None
-    Payment.objects.filter(pk=payment.pk).update(
-        subscription=running,
-        paid_from=prolonged.period_end if prolonged else running.period_start,
-        paid_until=running.period_end,
-    )
-    payment.refresh_from_db(fields=["subscription", "paid_from", "paid_until"])
-    return True
-
-
-def _leg(payment: Payment, organisation: Organisation) -> Leg:
-    """What the service now owes us, for a plan or for the customer's wallet."""
-    id = transfer_id("payment", payment.pk, "capture")
-    if payment.purpose == Payment.Purpose.PLAN:
-        credit = platform_account(Kind.REVENUE, payment.currency, id, label="plans")
-    else:
-        credit = wallet_of(organisation, payment.currency)
-    return Leg(
-        id=id,
-        debit=account_of(None, Kind.CLEARING, payment.currency, label=payment.service).pk,
-        credit=credit.pk,
-        amount=payment.amount,
-        currency=payment.currency,
-        source_type="payment",
-        source_id=str(payment.pk),
-        memo=payment.public_id,
-    )
 
 
 def _decline(payment: Payment, reason: str) -> Payment:

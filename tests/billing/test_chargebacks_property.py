@@ -16,7 +16,7 @@ from billing import chargebacks, ledger, reconcile, refunds, wallet
 from billing.accounts import Kind, account_of, wallet_of
 from billing.lifecycle import PaymentStatus
 from billing.models import Chargeback, Invoice, Payment, Refund
-from billing.payments import base, checkout
+from billing.payments import base, booking
 from billing.payments.services import STRIPE
 from lib.clock import now
 from tests.billing.money import leg
@@ -40,7 +40,7 @@ def booked(organisation: Organisation, amount: Decimal) -> Payment:
     )
     capture = base.Capture(f"ch_{uuid4().hex}", "completed", amount, "USD")
     order = base.Order(payment.order_ref, "completed", payment.public_id, amount, "USD", captures=(capture,))
-    return checkout._book(payment.pk, order, capture)
+    return booking.book(payment.pk, order, capture)
 
 
 def life(payment: Payment, amount: Decimal, *, asks: bool, won: bool) -> list[base.RemoteChargeback]:

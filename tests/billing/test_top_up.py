@@ -21,7 +21,7 @@ from accounts.models import Organisation
 from billing import ledger, reconcile, wallet
 from billing.lifecycle import PaymentStatus
 from billing.models import Payment, Transfer
-from billing.payments import checkout
+from billing.payments import booking, checkout
 from billing.payments.base import ServiceDown
 from billing.payments.services import service
 from lib.clock import now
@@ -325,9 +325,9 @@ def test_a_ledger_that_refuses_leaves_no_receipt(owner: Person, paypal: str) -> 
     payment = start(owner)
     approve(payment.approve_url)
     order = service("paypal").capture(payment.order_ref, request_id=f"capture-{payment.pk.hex}")
-    leg = checkout._leg(payment, payment.organisation)
+    leg = booking.leg_of(payment, payment.organisation)
     ledger.post([replace(leg, amount=Decimal(1), source_id="other")])
     with pytest.raises(ledger.DifferentBody):
-        checkout._book(payment.pk, order, order.captures[0])
+        booking.book(payment.pk, order, order.captures[0])
     payment.refresh_from_db()
     assert (payment.status, payment.receipt_number) == (PaymentStatus.CREATED, None)
