@@ -32,6 +32,8 @@ DASHBOARD_SOCKET = "/ws/dashboard/"
 
 @require_GET
 def show_dashboard(request: Request) -> HttpResponse:
+    if request.actor.is_staff and request.actor.organisation_id is None:
+        return redirect("admin:index")  # they sign in at the same door as customers, and have no pods
     organisation = current_organisation(request.actor, Permission.SEE_PODS)
     context = {
         "quick": overview.quick_figures(organisation, request.actor),

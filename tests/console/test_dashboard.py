@@ -56,3 +56,7 @@ def test_a_pod_that_waits_names_its_cards(owner: Person, organisation: Organisat
     page = owner.client.get("/pods/").content.decode()
     assert "8 × H100 SXM" in page
     assert "h100-sxm-80" not in page
+
+
+def test_staff_who_sign_in_come_to_their_own_place(staff: Person) -> None:
+    assert staff.client.get("/dashboard/").headers["Location"] == "/admin/"
