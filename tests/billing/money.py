@@ -11,10 +11,12 @@ from uuid import uuid4
 import requests
 
 from accounts.models import Organisation
-from billing import ledger, lots
+from billing import ledger, lots, plans
 from billing.accounts import Kind, account_of, wallet_of
 from billing.ledger import Leg
-from billing.models import Account, Payment
+from billing.models import Account, Payment, PaymentMethod
+from billing.payments import checkout
+from tests.people import Person
 
 
 def opening(currency: str = "USD") -> Account:
@@ -40,6 +42,25 @@ def approve(approve_url: str, action: str = "approve") -> requests.Response:
     """What the customer does on PayPal's page; the answer sends them back to us."""
     page, _sign, token = approve_url.partition("?token=")
     return requests.post(page, data={"token": token, "action": action}, timeout=10, allow_redirects=False)
+
+
+def pay_month(person: Person, plan: str = "pro", card: PaymentMethod | None = None) -> Payment:
+    """Asked for: by PayPal, whose page waits for its customer, where no card is given."""
+    assert person.organisation is not None
+    return checkout.start(
+        organisation=person.organisation,
+        purpose=Payment.Purpose.PLAN,
+        plan=plans.find_plan(plan),
+        card=card,
+        actor=person.actor,
+        idempotency_key=uuid4().hex,
+        **checkout.own_pages(),
+    )
+
+
+def plan_of(person: Person) -> str:
+    assert person.organisation is not None
+    return plans.current_plan(person.organisation).slug
 
 
 def sole_payment(organisation: Organisation | None) -> Payment:

@@ -16,7 +16,7 @@ from billing.payments.services import renewals as remote
 from billing.payments.services import service
 from billing.subscriptions import end_at_once
 from lib.errors import Conflict
-from tests.billing.money import approve
+from tests.billing.money import approve, pay_month, plan_of
 from tests.billing.paypal import agree, ask
 from tests.billing.stripe import ASKS, answer_bank, save_card
 from tests.people import Person
@@ -28,20 +28,6 @@ def _clearing_balances() -> Iterator[None]:
     assert reconcile.check_clearing() == []
 
 
-def pay_month(person: Person, plan: str, card: PaymentMethod | None = None) -> Payment:
-    """By PayPal, where no card is given."""
-    assert person.organisation is not None
-    return checkout.start(
-        organisation=person.organisation,
-        purpose=Payment.Purpose.PLAN,
-        plan=plans.find_plan(plan),
-        card=card,
-        actor=person.actor,
-        idempotency_key=uuid4().hex,
-        **checkout.own_pages(),
-    )
-
-
 def begin(person: Person, plan: str, card: PaymentMethod) -> Payment:
     assert person.organisation is not None
     return renewals.start(
@@ -51,11 +37,6 @@ def begin(person: Person, plan: str, card: PaymentMethod) -> Payment:
         actor=person.actor,
         idempotency_key=uuid4().hex,
     )
-
-
-def plan_of(person: Person) -> str:
-    assert person.organisation is not None
-    return plans.current_plan(person.organisation).slug
 
 
 def kept() -> list[int]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
 from django.db import connections
 
-from billing import plans, reconcile
+from billing import reconcile
 from billing.collected import sync
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from billing.models import Payment, Subscription
@@ -19,7 +18,7 @@ from billing.payments.base import ServiceDown
 from billing.payments.services import renewals as remote
 from billing.payments.services import service
 from lib.errors import Conflict
-from tests.billing.money import approve, faulty
+from tests.billing.money import approve, faulty, pay_month, plan_of
 from tests.billing.paypal import PayPalClock, agree, ask, own_clock
 from tests.people import Person
 
@@ -41,24 +40,6 @@ def day(of_month: int) -> datetime:
 
 def paid() -> list[int]:
     return [int(row.amount) for row in Payment.objects.filter(status=PaymentStatus.CAPTURED)]
-
-
-def plan_of(person: Person) -> str:
-    assert person.organisation is not None
-    return plans.current_plan(person.organisation).slug
-
-
-def pay_month(person: Person, plan: str = "pro") -> Payment:
-    """An order of PayPal's for one month, waiting for its customer."""
-    assert person.organisation is not None
-    return checkout.start(
-        organisation=person.organisation,
-        purpose=Payment.Purpose.PLAN,
-        plan=plans.find_plan(plan),
-        actor=person.actor,
-        idempotency_key=uuid4().hex,
-        **checkout.own_pages(),
-    )
 
 
 def test_nothing_is_collected_before_the_customer_agrees_and_we_begin(owner: Person, clock: PayPalClock) -> None:

@@ -26,7 +26,7 @@ from billing.payments.services import service
 from billing.refunds import give_back
 from billing.subscriptions import end_lapsed
 from lib.errors import Conflict
-from tests.billing.money import faulty
+from tests.billing.money import faulty, plan_of
 from tests.billing.paypal import PayPalClock, agree, ask, begin, own_clock
 from tests.billing.stripe import save_card
 from tests.people import Person
@@ -53,11 +53,6 @@ def day(month: int, of_month: int = 15, hour: int = 12, year: int = 2027) -> dat
 def paid() -> list[int]:
     rows = Payment.objects.filter(status=PaymentStatus.CAPTURED).order_by("captured_at", "pk")
     return [int(row.amount) for row in rows]
-
-
-def plan_of(person: Person) -> str:
-    assert person.organisation is not None
-    return plans.current_plan(person.organisation).slug
 
 
 def change(person: Person, row: Subscription, plan: str) -> str:

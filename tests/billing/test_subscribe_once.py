@@ -24,7 +24,7 @@ from billing.payments.services import service
 from billing.subscriptions import a_month_after, continue_paid, end_lapsed
 from lib.clock import now
 from lib.errors import Conflict
-from tests.billing.money import approve, faulty
+from tests.billing.money import approve, faulty, pay_month, plan_of
 from tests.billing.stripe import ASKS, FAILS_LATER, Clock, answer_bank, save_card
 from tests.people import Person
 
@@ -61,24 +61,6 @@ def agreed_to(offer: renewals.Offer) -> tuple[Decimal, Decimal]:
     return offer.now.amount, offer.next_amount
 
 
-def pay_month(person: Person, card: PaymentMethod | None = None, plan: str = "pro") -> Payment:
-    assert person.organisation is not None
-    return checkout.start(
-        organisation=person.organisation,
-        purpose=Payment.Purpose.PLAN,
-        plan=plans.find_plan(plan),
-        card=card,
-        actor=person.actor,
-        idempotency_key=uuid4().hex,
-        **checkout.own_pages(),
-    )
-
-
-def plan_of(person: Person) -> str:
-    assert person.organisation is not None
-    return plans.current_plan(person.organisation).slug
-
-
 def captured() -> list[int]:
     return [int(row.amount) for row in Payment.objects.filter(status=PaymentStatus.CAPTURED).order_by("pk")]
 
@@ -86,7 +68,7 @@ def captured() -> list[int]:
 def test_no_month_is_sold_beside_a_plan_that_renews(owner: Person, stripe: str) -> None:
     row = begin_row(owner)
     with pytest.raises(Conflict) as refusal:
-        pay_month(owner, row.method)
+        pay_month(owner, card=row.method)
     assert refusal.value.code == "renews_already"
     assert captured() == [49]
 
@@ -207,7 +189,7 @@ def test_looking_at_a_dearer_plan_takes_no_change_back(owner: Person, stripe: st
 
 def test_a_month_that_is_paid_is_used_up_first(owner: Person, stripe: str) -> None:
     card = save_card(owner)
-    until = pay_month(owner, card).paid_until
+    until = pay_month(owner, card=card).paid_until
     with pytest.raises(Conflict) as refusal:
         begin(owner, card=card)
     assert refusal.value.code == "still_paid"
@@ -245,7 +227,7 @@ def test_money_for_a_plan_that_ends_meanwhile_is_told(
 @pytest.mark.django_db(transaction=True)
 def test_a_month_that_is_prolonged_just_now_is_not_ended(owner: Person, stripe: str) -> None:
     card = save_card(owner)
-    pay_month(owner, card)
+    pay_month(owner, card=card)
     over = now()
     Subscription.objects.update(period_end=over)
     with ThreadPoolExecutor(1) as pool:
